@@ -1,0 +1,209 @@
+import type { CanonicalEvent, EventSource } from "./event.ts";
+
+/**
+ * The canonical bytes of an event: UTF-8 JSON with a fixed member order, the payload last and
+ * exactly as it came. `received_at` is first and of fixed width, so that a log can stamp it in place:
+ *
+ *     {"received_at":"2025-03-01T12:00:00.000Z","event_id":…,"tenant_id":…,"source":…[,"trace_id":…]
+ *      [,"idempotency_key":…],"occurred_at":…,"event_type":…,"payload":…}
+ *
+ * The bytes from `"event_type"` on are the event's content: what a retry must repeat.
+ */
+export interface EventParts {
+  readonly eventId: string;
+  readonly tenantId: string;
+  readonly eventType: string;
+  /** Absent: the same as `received_at`; the log stamps both. */
+  readonly occurredAt?: string | undefined;
+  readonly source: EventSource;
+  readonly traceId?: string | undefined;
+  readonly idempotencyKey?: string | undefined;
+  /** The payload's JSON text, an object, passed on byte for byte. */
+  readonly payload: Uint8Array;
+}
+
+const RECEIVED_AT_OFFSET = '{"received_at":"'.length;
+const TIMESTAMP_LENGTH = "2025-03-01T12:00:00.000Z".length;
+const UNSTAMPED = "0000-00-00T00:00:00.000Z";
+const PAYLOAD_MARK = Buffer.from(',"payload":');
+const CONTENT_MARK = Buffer.from(',"event_type":');
+const OCCURRED_MARK = Buffer.from(`,"occurred_at":"${UNSTAMPED}"`);
+const OCCURRED_PREFIX_LENGTH = ',"occurred_at":"'.length;
+
+/** The canonical bytes of an event that no log has stamped yet. */
+export function encodeParts(parts: EventParts): Buffer {
+  const head = headText(parts, UNSTAMPED);
+  // Every string of the head is ASCII by the patterns in event.ts, so characters are bytes.
+  const bytes = Buffer.allocUnsafe(head.length + parts.payload.length + 1);
+  bytes.write(head, 0, "latin1");
+  bytes.set(parts.payload, head.length);
+  bytes[bytes.length - 1] = 0x7d;
+  return bytes;
+}
+
+function headText(parts: Omit<EventParts, "payload">, receivedAt: string): string {
+  let head = `{"received_at":"${receivedAt}","event_id":${JSON.stringify(parts.eventId)},"tenant_id":"${parts.tenantId}","source":"${parts.source}"`;
+  if (parts.traceId !== undefined) head += `,"trace_id":"${parts.traceId}"`;
+  if (parts.idempotencyKey !== undefined) head += `,"idempotency_key":${JSON.stringify(parts.idempotencyKey)}`;
+  return `${head},"occurred_at":"${parts.occurredAt ?? receivedAt}","event_type":"${parts.eventType}","payload":`;
+}
+
+/**
+ * Writes the time of acceptance into canonical bytes, in place; also into `occurred_at` where the
+ * client gave none. For log drivers only, once, before the bytes are stored.
+ */
+export function stampReceivedAt(bytes: Buffer, receivedAtMs: number): void {
+  const text = timestamp(receivedAtMs);
+  bytes.write(text, RECEIVED_AT_OFFSET, "latin1");
+  const occurred = bytes.indexOf(OCCURRED_MARK);
+  // The mark can only stand in the head: it is searched from the left and the head comes first;
+  // a payload that happens to hold the same text lies behind the payload mark.
+  if (occurred === -1 || occurred > bytes.indexOf(PAYLOAD_MARK)) return;
+  bytes.write(text, occurred + OCCURRED_PREFIX_LENGTH, "latin1");
+}
+
+let cachedMs = Number.NaN;
+let cachedText = "";
+
+/** RFC 3339 UTC with milliseconds. One commit stamps many events with one time, so the last text is kept. */
+export function timestamp(ms: number): string {
+  if (ms !== cachedMs) {
+    cachedText = new Date(ms).toISOString();
+    cachedMs = ms;
+  }
+  return cachedText;
+}
+
+/** The bytes that a repeated event must share with the first: event type and payload. */
+export function contentOf(bytes: Buffer): Buffer {
+  return bytes.subarray(bytes.indexOf(CONTENT_MARK));
+}
+
+/** The payload's JSON text within canonical bytes. */
+export function payloadOf(bytes: Buffer): Buffer {
+  return bytes.subarray(bytes.indexOf(PAYLOAD_MARK) + PAYLOAD_MARK.length, bytes.length - 1);
+}
+
+export function receivedAtOf(bytes: Buffer): number {
+  return Date.parse(bytes.toString("latin1", RECEIVED_AT_OFFSET, RECEIVED_AT_OFFSET + TIMESTAMP_LENGTH));
+}
+
+interface Origin {
+  readonly owner: CanonicalEvent;
+  readonly bytes: Buffer;
+  readonly head: Omit<CanonicalEvent, "payload">;
+  payloadRead: boolean;
+}
+
+const ORIGIN = Symbol("origin");
+type Decoded = CanonicalEvent & { [ORIGIN]?: Origin };
+
+/**
+ * The event that canonical bytes stand for. Its payload is parsed when first read; numbers that a
+ * double can't hold exactly are kept as raw JSON, so that writing the payload again loses nothing.
+ */
+export function decodeEvent(bytes: Buffer): CanonicalEvent {
+  const payloadMark = bytes.indexOf(PAYLOAD_MARK);
+  const head = JSON.parse(`${bytes.toString("latin1", 0, payloadMark)}}`) as Omit<CanonicalEvent, "payload">;
+  let payload: Record<string, unknown> | undefined;
+  const event: Decoded = {
+    ...head,
+    get payload() {
+      origin.payloadRead = true;
+      payload ??= parsePayload(payloadOf(bytes).toString("utf8"));
+      return payload;
+    },
+    set payload(value) {
+      origin.payloadRead = true;
+      payload = value;
+    },
+  };
+  const origin: Origin = { owner: event, bytes, head, payloadRead: false };
+  event[ORIGIN] = origin;
+  return event;
+}
+
+/** 16 digits and more, or an exponent: the only numbers that may not survive a double. */
+const SUSPECT_NUMBER = /\d[\d.]{15,}|\d[eE][+-]?\d/;
+
+function parsePayload(text: string): Record<string, unknown> {
+  if (!SUSPECT_NUMBER.test(text)) return JSON.parse(text) as Record<string, unknown>;
+  return JSON.parse(text, keepInexactNumbers as (key: string, value: unknown) => unknown) as Record<string, unknown>;
+}
+
+// ES2025 "JSON.parse source text access"; the type library does not have it yet.
+const rawJson = (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON;
+
+function keepInexactNumbers(_key: string, value: unknown, context: { source?: string }): unknown {
+  if (typeof value !== "number" || context.source === undefined) return value;
+  return isExact(value, context.source) ? value : rawJson(context.source);
+}
+
+function isExact(value: number, source: string): boolean {
+  if (String(value) === source) return true;
+  return decimalOf(String(value)) === decimalOf(source);
+}
+
+/** A number's text in one form, `[-]digits e exponent` without zeros at either end, to compare two spellings. */
+function decimalOf(text: string): string {
+  const match = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(text);
+  if (match === null) return text;
+  const [, sign = "", whole = "", fraction = "", exponent = "0"] = match;
+  const digits = (whole + fraction).replace(/^0+/, "");
+  if (digits === "") return "0";
+  const trimmed = digits.replace(/0+$/, "");
+  return `${sign}${trimmed}e${Number(exponent) - fraction.length + digits.length - trimmed.length}`;
+}
+
+/**
+ * The canonical bytes of an event that went through the pipeline. An event that nothing touched
+ * gives the very bytes that were stored; an untouched payload is passed on without a parse.
+ */
+export function encodeEvent(event: CanonicalEvent): Buffer {
+  const origin = originOf(event);
+  if (origin !== undefined && !origin.payloadRead && sameHead(event, origin.head)) return origin.bytes;
+  const payload = payloadJson(event);
+  return encodeAs(event, payload);
+}
+
+function encodeAs(event: CanonicalEvent, payload: Uint8Array): Buffer {
+  const head = headText(
+    {
+      eventId: event.event_id,
+      tenantId: event.tenant_id,
+      eventType: event.event_type,
+      occurredAt: event.occurred_at,
+      source: event.source,
+      traceId: event.trace_id,
+      idempotencyKey: event.idempotency_key,
+    },
+    event.received_at,
+  );
+  return Buffer.concat([Buffer.from(head, "utf8"), payload, Buffer.from("}")]);
+}
+
+/** The payload's JSON text: as it came when no transform has read it, else written anew. */
+export function payloadJson(event: CanonicalEvent): Buffer {
+  const origin = originOf(event);
+  if (origin !== undefined && !origin.payloadRead) return payloadOf(origin.bytes);
+  return Buffer.from(JSON.stringify(event.payload), "utf8");
+}
+
+/** A copy made by spreading carries the symbol but is another object: its origin no longer speaks for it. */
+function originOf(event: CanonicalEvent): Origin | undefined {
+  const origin = (event as Decoded)[ORIGIN];
+  return origin?.owner === event ? origin : undefined;
+}
+
+function sameHead(event: CanonicalEvent, head: Omit<CanonicalEvent, "payload">): boolean {
+  return (
+    event.event_type === head.event_type &&
+    event.occurred_at === head.occurred_at &&
+    event.trace_id === head.trace_id &&
+    event.idempotency_key === head.idempotency_key &&
+    event.event_id === head.event_id &&
+    event.tenant_id === head.tenant_id &&
+    event.received_at === head.received_at &&
+    event.source === head.source
+  );
+}

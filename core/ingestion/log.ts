@@ -1,0 +1,262 @@
+/**
+ * The log port: all that PulseGate remembers lives behind it. Three drivers implement it
+ * (embedded, Redis Streams, Kafka) and one conformance suite (`tests/conformance/log.ts`) holds
+ * them to what stands here. Every method may reject with a `PulseGateError`; `log_unavailable`
+ * means that the outcome is unknown and the call may be repeated.
+ */
+
+/** One tenant's ordered events in one partition. */
+export interface Stream {
+  readonly tenantId: string;
+  readonly partition: number;
+}
+
+/** `tenant/partition`: the text form of a stream, and its key in maps. */
+export type StreamKey = string;
+
+export function streamKey(stream: Stream): StreamKey {
+  return `${stream.tenantId}/${stream.partition}`;
+}
+
+/** A place in a stream. Sequences start at 0 and rise; `tenant/partition/sequence` in text. */
+export interface Position {
+  readonly stream: Stream;
+  readonly sequence: number;
+}
+
+export function formatPosition(stream: Stream, sequence: number): string {
+  return `${stream.tenantId}/${stream.partition}/${sequence}`;
+}
+
+const POSITION_PATTERN = /^([A-Za-z0-9_.:-]{1,128})\/(\d{1,9})\/(\d{1,15})$/;
+
+export function parsePosition(text: string): Position | undefined {
+  const match = POSITION_PATTERN.exec(text);
+  if (match === null) return undefined;
+  return { stream: { tenantId: match[1] as string, partition: Number(match[2]) }, sequence: Number(match[3]) };
+}
+
+/**
+ * Streams are spread over a fixed number of slots; a worker owns slots, not streams.
+ * Fixed for the life of a log: claims and keys of shared backends are made from it.
+ */
+export const SLOT_COUNT = 64;
+
+/** FNV-1a of the stream key, modulo the number of slots. */
+export function slotOf(stream: Stream): number {
+  const key = streamKey(stream);
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193);
+  return (hash >>> 0) % SLOT_COUNT;
+}
+
+/** An event on its way into the log. */
+export interface AppendEntry {
+  readonly stream: Stream;
+  readonly eventId: string;
+  readonly idempotencyKey?: string | undefined;
+  /** Canonical bytes (see codec.ts), not stamped yet. The log owns them from here on and stamps `received_at`. */
+  readonly bytes: Buffer;
+}
+
+/** What became of an appended entry. Known only once it is durable. */
+export type Appended =
+  | { readonly type: "appended"; readonly sequence: number; readonly receivedAt: number }
+  /** The id or key was taken within the window by an event with the same content; `stream` and the rest are the first's. */
+  | { readonly type: "duplicate"; readonly stream: Stream; readonly sequence: number; readonly receivedAt: number; readonly eventId: string }
+  /** The id or key was taken within the window by an event with other content. Nothing was stored. */
+  | { readonly type: "conflict"; readonly field: "event_id" | "idempotency_key"; readonly eventId: string };
+
+/** A stored event. */
+export interface LogEntry {
+  readonly sequence: number;
+  /** Milliseconds since the epoch; never falls within a stream. */
+  readonly receivedAt: number;
+  /** Canonical bytes, stamped. Not to be changed: readers may share them. */
+  readonly bytes: Buffer;
+}
+
+export interface ReadLimits {
+  /** At most so many entries. */
+  readonly entries: number;
+  /** Stop after the entry that passes so many bytes; at least one entry is returned if there is one. */
+  readonly bytes: number;
+}
+
+export interface StreamBounds {
+  /** The first sequence that is still stored; equal to `end` when none is. */
+  readonly first: number;
+  /** One past the last durable sequence: the next to be given out. */
+  readonly end: number;
+}
+
+/** Where one sink stands in one stream. */
+export interface LaneId {
+  readonly stream: Stream;
+  readonly sink: string;
+}
+
+/** `tenant/partition/sink`. */
+export function laneKey(lane: LaneId): string {
+  return `${streamKey(lane.stream)}/${lane.sink}`;
+}
+
+/** Counted in the same commit as the cursor: cursor − start = delivered + Σ filtered + dead + erased, always. */
+export interface LaneState {
+  /** The first sequence that this lane is responsible for. */
+  readonly start: number;
+  /** One past the last settled sequence: all before it are settled, durably. */
+  readonly cursor: number;
+  readonly delivered: number;
+  /** By reason. */
+  readonly filtered: Readonly<Record<string, number>>;
+  readonly dead: number;
+  readonly erased: number;
+}
+
+/** A run of sequences `from ≤ s < to` in a settlement that were not simply delivered. */
+export type SettlementException =
+  | { readonly from: number; readonly to: number; readonly outcome: "filtered"; readonly reason: string }
+  | { readonly from: number; readonly to: number; readonly outcome: "dead" }
+  | { readonly from: number; readonly to: number; readonly outcome: "erased" };
+
+/** One commit of a lane: sequences `from ≤ s < to` are settled. What no exception names was delivered. */
+export interface Settlement {
+  readonly from: number;
+  readonly to: number;
+  readonly exceptions: readonly SettlementException[];
+  readonly configRevision: number;
+  /** Milliseconds since the epoch. */
+  readonly settledAt: number;
+}
+
+export interface Attempt {
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  /** What the sink or transform said. */
+  readonly reason: string;
+}
+
+/** An event that one lane gave up on, kept with all one needs to understand and redrive it. */
+export interface DeadLetter {
+  readonly lane: LaneId;
+  readonly sequence: number;
+  readonly eventId: string;
+  readonly eventType: string;
+  readonly receivedAt: number;
+  readonly diedAt: number;
+  /** `decode`, `transform NAME`, `route`, `sink NAME`. */
+  readonly stage: string;
+  /** Stable code of the failure, e.g. a SQLSTATE or an HTTP status; `plugin_error` when there is none. */
+  readonly code: string;
+  readonly message: string;
+  /** What the sink answered, capped. */
+  readonly response?: string | undefined;
+  readonly attempts: readonly Attempt[];
+  readonly configRevision: number;
+  /** Plugin name → version, of the lane's chain and sink. */
+  readonly plugins: Readonly<Record<string, string>>;
+  /** Canonical bytes of the event as it was accepted. */
+  readonly bytes: Buffer;
+}
+
+/** A right to commit the lanes of one slot. A newer claim on the slot has a higher epoch and fences this one. */
+export interface Claim {
+  readonly slot: number;
+  readonly epoch: number;
+}
+
+/** The slots of one worker, as they come and go. */
+export interface Claims {
+  /** All claims held now: at once, then again after every change. Ends when the signal aborts or after `release`. */
+  held(signal: AbortSignal): AsyncIterable<readonly Claim[]>;
+  /** Gives all slots back, for others to take at once. */
+  release(): Promise<void>;
+}
+
+export interface LaneCommit {
+  readonly lane: LaneId;
+  readonly claim: Claim;
+  readonly settlement: Settlement;
+  /** One for each sequence with outcome `dead`. */
+  readonly deadLetters: readonly DeadLetter[];
+}
+
+export interface DeadLetterQuery {
+  readonly tenantId?: string | undefined;
+  readonly sink?: string | undefined;
+  /** Continue behind this one (from the last page). */
+  readonly after?: { readonly lane: LaneId; readonly sequence: number } | undefined;
+  readonly limit: number;
+}
+
+/** The front half: what the door needs. */
+export interface LogWriter {
+  /**
+   * Stores entries, all or none of each call's new ones becoming durable before it resolves;
+   * results in the order of the entries. Deduplicates by (tenant, event id) and (tenant, idempotency
+   * key) within the window, in the same atomic step, also among the entries of one call.
+   * An entry that repeats one not yet durable waits for it.
+   * Rejects with `log_full` or `log_unavailable`: what was stored is then unknown, and a repeat with
+   * the same ids is safe.
+   */
+  append(entries: readonly AppendEntry[]): Promise<Appended[]>;
+  /** Resolves when a write has just become durable: what `/readyz` is proven by. */
+  probe(): Promise<void>;
+}
+
+/** Reading, for lanes and fates. */
+export interface LogReader {
+  /** Durable entries from sequence `from` on, in order. Empty at the end; never waits. Starts at the first stored entry if `from` was trimmed. */
+  read(stream: Stream, from: number, limits: ReadLimits): Promise<LogEntry[]>;
+  /**
+   * Wake-ups without polling: streams of the given slots that got entries since the last yield,
+   * each at least once after its entries became readable. Yields nothing while nothing comes.
+   * Streams that had entries before the call are not announced: read first, then wait.
+   */
+  arrivals(slots: ReadonlySet<number>, signal: AbortSignal): AsyncIterable<readonly Stream[]>;
+  /** The first position at or after a time of acceptance (ms since the epoch); the end if there is none. */
+  seek(stream: Stream, receivedAt: number): Promise<number>;
+  bounds(stream: Stream): Promise<StreamBounds>;
+  /** Where the event with this id (or derived id) of this tenant lies, if it is still stored. */
+  find(tenantId: string, eventId: string): Promise<(Position & { readonly receivedAt: number }) | undefined>;
+}
+
+/** Lanes, settlements, dead letters: the back half's memory. */
+export interface LaneStore {
+  claims(workerId: string): Promise<Claims>;
+  /** Creates the lane if it does not exist, atomically; an existing one stays as it is. */
+  openLane(lane: LaneId, start: "tail" | "start"): Promise<LaneState>;
+  loadLane(lane: LaneId): Promise<LaneState | undefined>;
+  lanes(tenantId?: string): Promise<ReadonlyArray<{ readonly lane: LaneId; readonly state: LaneState }>>;
+  /**
+   * Moves cursors, adds to the counters, keeps the settlement and the dead letters: one atomic,
+   * durable step for each commit. Rejects with `fenced`, and changes nothing of that lane, when the
+   * claim is not the newest of its slot or when `settlement.from` is not the lane's cursor.
+   * The rejection of one commit does not undo the others of the call; results in order.
+   */
+  commit(commits: readonly LaneCommit[]): Promise<PromiseSettledResult<void>[]>;
+  /** The settlement that covers a sequence, if that was settled. */
+  settlement(lane: LaneId, sequence: number): Promise<Settlement | undefined>;
+  /** Ordered by lane key, then sequence. */
+  deadLetters(query: DeadLetterQuery): Promise<DeadLetter[]>;
+  deadLetter(lane: LaneId, sequence: number): Promise<DeadLetter | undefined>;
+}
+
+/** Small documents that processes share: config revisions and the like. Compare-and-set by version. */
+export interface ControlStore {
+  get(key: string): Promise<{ readonly value: unknown; readonly version: number } | undefined>;
+  /** `version`: the one read, 0 for a key that must not exist yet. Returns the new version; rejects with `version_conflict`. */
+  put(key: string, value: unknown, version: number): Promise<number>;
+  list(prefix: string): Promise<ReadonlyArray<{ readonly key: string; readonly value: unknown; readonly version: number }>>;
+}
+
+export interface IngestionLog extends LogWriter, LogReader, LaneStore {
+  readonly control: ControlStore;
+  /**
+   * Lets go of entries with sequence < `before`. Never called beyond what every lane has settled;
+   * the driver frees space when it can, and may keep some longer. `bounds().first` tells.
+   */
+  trim(stream: Stream, before: number): Promise<void>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,67 @@
+/**
+ * One numbered, validated state of the configuration, as plain data: defaults filled in, secrets
+ * resolved, units converted. `config/` makes it from YAML; it is posted to worker threads as it stands.
+ */
+export interface Revision {
+  /** Rises by one with each accepted change; kept across restarts. */
+  readonly number: number;
+  readonly limits: Limits;
+  readonly tenants: readonly TenantConfig[];
+}
+
+export interface Limits {
+  /** One event, after decoding. */
+  readonly eventBytesMax: number;
+  /** One batch request, after decoding. */
+  readonly batchBytesMax: number;
+  readonly batchEventsMax: number;
+  readonly headerTimeoutMs: number;
+  readonly bodyTimeoutMs: number;
+  readonly keepAliveTimeoutMs: number;
+  readonly connectionsMax: number;
+}
+
+export interface TenantConfig {
+  readonly id: string;
+  readonly keys: readonly ApiKey[];
+  /** Events are spread over so many streams, by event id. */
+  readonly partitions: number;
+  readonly weight: number;
+  readonly transforms: readonly PluginUse[];
+  readonly sinks: readonly SinkUse[];
+}
+
+export interface ApiKey {
+  readonly id: string;
+  /** Lower-case hex SHA-256 of the key's text. */
+  readonly sha256: string;
+}
+
+export interface PluginUse {
+  readonly name: string;
+  /** Validated by the plugin's schema, defaults filled in. */
+  readonly config: unknown;
+}
+
+export interface SinkUse extends PluginUse {
+  /** Names the lane; unique within the tenant. */
+  readonly id: string;
+  readonly retry: RetryPolicy;
+  readonly batch: BatchPolicy;
+  /** Events read ahead of the cursor and not settled: the lane's window. */
+  readonly windowEvents: number;
+}
+
+export interface RetryPolicy {
+  /** Tries in all before an event that fails alone is dead-lettered. */
+  readonly attempts: number;
+  readonly backoffMinMs: number;
+  readonly backoffMaxMs: number;
+  /** One delivery call is cancelled after so long. */
+  readonly timeoutMs: number;
+}
+
+export interface BatchPolicy {
+  readonly eventsMax: number;
+  readonly bytesMax: number;
+}

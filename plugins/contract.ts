@@ -1,0 +1,131 @@
+import type { CanonicalEvent } from "../core/canonical/event.ts";
+import type { Logger } from "../core/environment.ts";
+import type { ZodType } from "zod";
+
+export type { CanonicalEvent, EventSource } from "../core/canonical/event.ts";
+export { payloadJson, encodeEvent } from "../core/canonical/codec.ts";
+
+/** What a plugin is handed with each event or batch. */
+export interface PluginContext {
+  readonly tenantId: string;
+  /** JSON logs with tenant and plugin already bound. Never log payloads. */
+  readonly logger: Logger;
+  readonly metrics: PluginMetrics;
+  /** 1 on the first try of this event; a batch carries the highest of its events. */
+  readonly attempt: number;
+  /** Aborts at the deadline and at shutdown; pass it on to whatever you wait for. */
+  readonly signal: AbortSignal;
+  /** Set when the event comes from a replay or redrive, so that a sink can tell it from live traffic. */
+  readonly replayId?: string | undefined;
+}
+
+/** Counters and timings of a plugin's own, exported as `pulsegate_plugin_*` with its name as a label. */
+export interface PluginMetrics {
+  count(name: string, by?: number): void;
+  /** Seconds. */
+  observe(name: string, seconds: number): void;
+}
+
+export type TransformOutcome =
+  | { type: "ok"; event: CanonicalEvent }
+  | { type: "drop"; reason: string }
+  | { type: "error"; reason: string; retryable: boolean };
+
+export type SinkOutcome =
+  | { type: "ok" }
+  | {
+      type: "retry";
+      reason: string;
+      /** Stable code (SQLSTATE, HTTP status, errno) for dead letters and metrics. */
+      code?: string;
+      /** The target as a whole can't be reached or refuses work: an outage, which burns no attempts. */
+      unavailable?: boolean;
+      /** Not before so many milliseconds (e.g. from Retry-After). */
+      retryAfterMs?: number;
+    }
+  | {
+      type: "error";
+      reason: string;
+      code?: string;
+      /** What the target answered, for the dead letter; capped by the caller. */
+      response?: string;
+    };
+
+/**
+ * Changes, drops or passes on one event. Runs once per event and lane, in order of the tenant's chain.
+ * `event_id`, `tenant_id`, `received_at` and `source` are identity: changes to them are undone.
+ * A throw counts as `{ type: "error", retryable: false }`.
+ */
+export interface TransformPlugin {
+  name: string;
+  version: string;
+  /** Called once before traffic with the validated config. */
+  init?(config: unknown): Promise<void>;
+  process(event: CanonicalEvent, ctx: PluginContext): Promise<TransformOutcome>;
+  close?(): Promise<void>;
+}
+
+/**
+ * Delivers events to one target, at least once: after a crash the same `event_id` may come again,
+ * so write idempotently where the target allows it. A throw counts as `retry`.
+ */
+export interface SinkPlugin {
+  name: string;
+  version: string;
+  init?(config: unknown): Promise<void>;
+  send(event: CanonicalEvent, ctx: PluginContext): Promise<SinkOutcome>;
+  /**
+   * Delivers many at once; one outcome per event, in the same order. Throw `BatchRejected` when the
+   * target refused the batch as a whole because of some event in it: the caller splits it and asks
+   * again until the guilty event stands alone.
+   */
+  sendBatch?(events: readonly CanonicalEvent[], ctx: PluginContext): Promise<readonly SinkOutcome[]>;
+  /** Connection test, read-only for the target's data. Rejects with the reason. */
+  check?(signal: AbortSignal): Promise<void>;
+  /** Flushes and lets go of connections. */
+  close?(): Promise<void>;
+}
+
+/** The batch failed because of an event in it, and the target did not say which. Nothing of it was stored. */
+export class BatchRejected extends Error {
+  readonly code: string;
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "BatchRejected";
+    this.code = code;
+  }
+}
+
+/**
+ * What a plugin's module exports as default. `create` makes one instance for each place in the
+ * configuration, so that state is never shared between tenants.
+ */
+export type PluginDefinition = TransformDefinition | SinkDefinition;
+
+interface DefinitionBase {
+  readonly name: string;
+  /** Semantic version; kept in dead letters. */
+  readonly version: string;
+  /** One line for lists and docs. */
+  readonly summary: string;
+  /**
+   * Schema of the plugin's `config:` block: validation, defaults and the reference page come from it.
+   * Describe each option with `.describe()`; mark secrets with `.meta({ secret: true })`.
+   */
+  readonly config?: ZodType | undefined;
+}
+
+export interface TransformDefinition extends DefinitionBase {
+  readonly kind: "transform";
+  create(): TransformPlugin;
+}
+
+export interface SinkDefinition extends DefinitionBase {
+  readonly kind: "sink";
+  create(): SinkPlugin;
+}
+
+/** Gives a definition its type; returns it unchanged. */
+export function definePlugin<T extends PluginDefinition>(definition: T): T {
+  return definition;
+}

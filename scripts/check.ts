@@ -49,7 +49,8 @@ async function main(names: readonly string[]): Promise<number> {
 
 async function floors(): Promise<Verdict> {
   const { modules, violations } = await checkFloors(ROOT);
-  if (modules < MODULES_MIN) return { ok: false, output: `only ${modules} modules were read: the parser does not work` };
+  if (modules < MODULES_MIN)
+    return { ok: false, output: `only ${modules} modules were read: the parser does not work` };
   return { ok: violations.length === 0, output: violations.join("\n") };
 }
 

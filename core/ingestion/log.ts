@@ -63,7 +63,13 @@ export interface AppendEntry {
 export type Appended =
   | { readonly type: "appended"; readonly sequence: number; readonly receivedAt: number }
   /** The id or key was taken within the window by an event with the same content; `stream` and the rest are the first's. */
-  | { readonly type: "duplicate"; readonly stream: Stream; readonly sequence: number; readonly receivedAt: number; readonly eventId: string }
+  | {
+      readonly type: "duplicate";
+      readonly stream: Stream;
+      readonly sequence: number;
+      readonly receivedAt: number;
+      readonly eventId: string;
+    }
   /** The id or key was taken within the window by an event with other content. Nothing was stored. */
   | { readonly type: "conflict"; readonly field: "event_id" | "idempotency_key"; readonly eventId: string };
 
@@ -248,7 +254,9 @@ export interface ControlStore {
   get(key: string): Promise<{ readonly value: unknown; readonly version: number } | undefined>;
   /** `version`: the one read, 0 for a key that must not exist yet. Returns the new version; rejects with `version_conflict`. */
   put(key: string, value: unknown, version: number): Promise<number>;
-  list(prefix: string): Promise<ReadonlyArray<{ readonly key: string; readonly value: unknown; readonly version: number }>>;
+  list(
+    prefix: string,
+  ): Promise<ReadonlyArray<{ readonly key: string; readonly value: unknown; readonly version: number }>>;
 }
 
 export interface IngestionLog extends LogWriter, LogReader, LaneStore {

@@ -20,7 +20,12 @@ export interface IngestMetrics {
 
 export interface LogMetrics {
   /** One group commit became durable. `waitSeconds`: from the first entry's arrival to the start of its write. */
-  commit(commit: { readonly entries: number; readonly bytes: number; readonly waitSeconds: number; readonly syncSeconds: number }): void;
+  commit(commit: {
+    readonly entries: number;
+    readonly bytes: number;
+    readonly waitSeconds: number;
+    readonly syncSeconds: number;
+  }): void;
   /** Ids that deduplication can still recognise: the age of the oldest, in seconds, and how many are known. */
   dedup(state: { readonly windowSeconds: number; readonly ids: number; readonly bytes: number }): void;
   failed(code: string): void;
@@ -29,14 +34,32 @@ export interface LogMetrics {
 /** All label values are bounded: tenants by the cap of the registry, sinks and stages by the configuration. */
 export interface LaneMetrics {
   /** One delivery call to a sink. */
-  delivery(delivery: { readonly tenantId: string; readonly sink: string; readonly plugin: string; readonly events: number; readonly seconds: number }): void;
+  delivery(delivery: {
+    readonly tenantId: string;
+    readonly sink: string;
+    readonly plugin: string;
+    readonly events: number;
+    readonly seconds: number;
+  }): void;
   /** Events settled, by outcome `delivered`, `filtered`, `dead`. */
   settled(tenantId: string, sink: string, outcome: "delivered" | "filtered" | "dead", events: number): void;
   /** Failures that were or will be retried, dead letters aside. `stage` as in DeadLetter. */
-  error(error: { readonly tenantId: string; readonly sink: string; readonly stage: string; readonly code: string; readonly events: number }): void;
+  error(error: {
+    readonly tenantId: string;
+    readonly sink: string;
+    readonly stage: string;
+    readonly code: string;
+    readonly events: number;
+  }): void;
   deadLetter(tenantId: string, sink: string, stage: string): void;
   /** From read to settled, for a batch, in seconds. */
   processing(tenantId: string, sink: string, seconds: number): void;
   /** Current state of a lane. `lagSeconds`: age of the oldest unsettled event, 0 when there is none. */
-  lane(lane: { readonly tenantId: string; readonly sink: string; readonly lagEvents: number; readonly lagSeconds: number; readonly breaker: "closed" | "open" | "half_open" }): void;
+  lane(lane: {
+    readonly tenantId: string;
+    readonly sink: string;
+    readonly lagEvents: number;
+    readonly lagSeconds: number;
+    readonly breaker: "closed" | "open" | "half_open";
+  }): void;
 }

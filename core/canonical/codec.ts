@@ -2,10 +2,10 @@ import type { CanonicalEvent, EventSource } from "./event.ts";
 
 /**
  * The canonical bytes of an event: UTF-8 JSON with a fixed member order, the payload last and
- * exactly as it came. `received_at` is first and of fixed width, so that a log can stamp it in place:
+ * exactly as it came. Both times are first and start at fixed offsets, so that a log can stamp them in place:
  *
- *     {"received_at":"2025-03-01T12:00:00.000Z","event_id":…,"tenant_id":…,"source":…[,"trace_id":…]
- *      [,"idempotency_key":…],"occurred_at":…,"event_type":…,"payload":…}
+ *     {"received_at":"2025-03-01T12:00:00.000Z","occurred_at":…,"event_id":…,"tenant_id":…,"source":…
+ *      [,"trace_id":…][,"idempotency_key":…],"event_type":…,"payload":…}
  *
  * The bytes from `"event_type"` on are the event's content: what a retry must repeat.
  */
@@ -23,29 +23,35 @@ export interface EventParts {
 }
 
 const RECEIVED_AT_OFFSET = '{"received_at":"'.length;
-const TIMESTAMP_LENGTH = "2025-03-01T12:00:00.000Z".length;
 const UNSTAMPED = "0000-00-00T00:00:00.000Z";
+const OCCURRED_AT_OFFSET = `{"received_at":"${UNSTAMPED}","occurred_at":"`.length;
+// No member of the head can hold these marks: quotes within its strings are escaped.
 const PAYLOAD_MARK = Buffer.from(',"payload":');
 const CONTENT_MARK = Buffer.from(',"event_type":');
-const OCCURRED_MARK = Buffer.from(`,"occurred_at":"${UNSTAMPED}"`);
-const OCCURRED_PREFIX_LENGTH = ',"occurred_at":"'.length;
+const CLOSING_BRACE = 0x7d;
+const ZERO = 0x30;
 
 /** The canonical bytes of an event that no log has stamped yet. */
 export function encodeParts(parts: EventParts): Buffer {
-  const head = headText(parts, UNSTAMPED);
+  const head = unstampedHead(parts);
   // Every string of the head is ASCII by the patterns in event.ts, so characters are bytes.
   const bytes = Buffer.allocUnsafe(head.length + parts.payload.length + 1);
   bytes.write(head, 0, "latin1");
   bytes.set(parts.payload, head.length);
-  bytes[bytes.length - 1] = 0x7d;
+  bytes[bytes.length - 1] = CLOSING_BRACE;
   return bytes;
 }
 
-function headText(parts: Omit<EventParts, "payload">, receivedAt: string): string {
-  let head = `{"received_at":"${receivedAt}","event_id":${JSON.stringify(parts.eventId)},"tenant_id":"${parts.tenantId}","source":"${parts.source}"`;
+/** Parts were validated: only event ids and keys may hold characters that JSON escapes. */
+function unstampedHead(parts: EventParts): string {
+  let head = `{"received_at":"${UNSTAMPED}","occurred_at":"${parts.occurredAt ?? UNSTAMPED}","event_id":${quoted(parts.eventId)},"tenant_id":"${parts.tenantId}","source":"${parts.source}"`;
   if (parts.traceId !== undefined) head += `,"trace_id":"${parts.traceId}"`;
-  if (parts.idempotencyKey !== undefined) head += `,"idempotency_key":${JSON.stringify(parts.idempotencyKey)}`;
-  return `${head},"occurred_at":"${parts.occurredAt ?? receivedAt}","event_type":"${parts.eventType}","payload":`;
+  if (parts.idempotencyKey !== undefined) head += `,"idempotency_key":${quoted(parts.idempotencyKey)}`;
+  return `${head},"event_type":"${parts.eventType}","payload":`;
+}
+
+function quoted(text: string): string {
+  return text.includes('"') || text.includes("\\") ? JSON.stringify(text) : `"${text}"`;
 }
 
 /**
@@ -55,11 +61,10 @@ function headText(parts: Omit<EventParts, "payload">, receivedAt: string): strin
 export function stampReceivedAt(bytes: Buffer, receivedAtMs: number): void {
   const text = timestamp(receivedAtMs);
   bytes.write(text, RECEIVED_AT_OFFSET, "latin1");
-  const occurred = bytes.indexOf(OCCURRED_MARK);
-  // The mark can only stand in the head: it is searched from the left and the head comes first;
-  // a payload that happens to hold the same text lies behind the payload mark.
-  if (occurred === -1 || occurred > bytes.indexOf(PAYLOAD_MARK)) return;
-  bytes.write(text, occurred + OCCURRED_PREFIX_LENGTH, "latin1");
+  // Month 00 is no date a client can have given: it marks an absent occurred_at.
+  const month = OCCURRED_AT_OFFSET + "0000-".length;
+  if (bytes[month] !== ZERO || bytes[month + 1] !== ZERO) return;
+  bytes.write(text, OCCURRED_AT_OFFSET, "latin1");
 }
 
 let cachedMs = Number.NaN;
@@ -85,7 +90,7 @@ export function payloadOf(bytes: Buffer): Buffer {
 }
 
 export function receivedAtOf(bytes: Buffer): number {
-  return Date.parse(bytes.toString("latin1", RECEIVED_AT_OFFSET, RECEIVED_AT_OFFSET + TIMESTAMP_LENGTH));
+  return Date.parse(bytes.toString("latin1", RECEIVED_AT_OFFSET, RECEIVED_AT_OFFSET + UNSTAMPED.length));
 }
 
 interface Origin {
@@ -167,19 +172,19 @@ export function encodeEvent(event: CanonicalEvent): Buffer {
 }
 
 function encodeAs(event: CanonicalEvent, payload: Uint8Array): Buffer {
-  const head = headText(
-    {
-      eventId: event.event_id,
-      tenantId: event.tenant_id,
-      eventType: event.event_type,
-      occurredAt: event.occurred_at,
-      source: event.source,
-      traceId: event.trace_id,
-      idempotencyKey: event.idempotency_key,
-    },
-    event.received_at,
-  );
-  return Buffer.concat([Buffer.from(head, "utf8"), payload, Buffer.from("}")]);
+  const { received_at, occurred_at, event_id, tenant_id, source, trace_id, idempotency_key, event_type } = event;
+  // A transform may have put anything into them, so all are escaped; JSON leaves absent ones out.
+  const head = JSON.stringify({
+    received_at,
+    occurred_at,
+    event_id,
+    tenant_id,
+    source,
+    trace_id,
+    idempotency_key,
+    event_type,
+  });
+  return Buffer.concat([Buffer.from(`${head.slice(0, -1)},"payload":`, "utf8"), payload, Buffer.from("}")]);
 }
 
 /** The payload's JSON text: as it came when no transform has read it, else written anew. */

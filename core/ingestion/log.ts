@@ -218,7 +218,8 @@ export interface LogReader {
   /**
    * Wake-ups without polling: streams of the given slots that got entries since the last yield,
    * each at least once after its entries became readable. Yields nothing while nothing comes.
-   * Streams that had entries before the call are not announced: read first, then wait.
+   * Counts from this call on, not from the first `next()`: call it, then read to the end, then wait.
+   * Streams that had entries before the call are not announced.
    */
   arrivals(slots: ReadonlySet<number>, signal: AbortSignal): AsyncIterable<readonly Stream[]>;
   /** The first position at or after a time of acceptance (ms since the epoch); the end if there is none. */

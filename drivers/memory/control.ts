@@ -1,0 +1,31 @@
+import { PulseGateError } from "../../core/canonical/errors.ts";
+
+interface Versioned {
+  readonly value: unknown;
+  readonly version: number;
+}
+
+/** The durable control documents of the in-memory log. Values are copied both ways, as a real store would. */
+export class ControlTable {
+  readonly #documents = new Map<string, Versioned>();
+
+  get(key: string): Versioned | undefined {
+    return structuredClone(this.#documents.get(key));
+  }
+
+  put(key: string, value: unknown, version: number): number {
+    const current = this.#documents.get(key)?.version ?? 0;
+    if (current !== version) {
+      throw new PulseGateError("version_conflict", `${key} is at version ${current}, not ${version}`);
+    }
+    this.#documents.set(key, { value: structuredClone(value), version: version + 1 });
+    return version + 1;
+  }
+
+  list(prefix: string): (Versioned & { readonly key: string })[] {
+    return [...this.#documents]
+      .filter(([key]) => key.startsWith(prefix))
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, document]) => ({ key, ...structuredClone(document) }));
+  }
+}

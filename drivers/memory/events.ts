@@ -1,0 +1,133 @@
+import { contentOf, stampReceivedAt } from "../../core/canonical/codec.ts";
+import {
+  type AppendEntry,
+  type Appended,
+  type LogEntry,
+  type Position,
+  type ReadLimits,
+  type Stream,
+  type StreamBounds,
+  type StreamKey,
+  streamKey,
+} from "../../core/ingestion/log.ts";
+
+interface StoredStream {
+  first: number;
+  end: number;
+  /** The entry with sequence `first` is at index 0. */
+  entries: LogEntry[];
+}
+
+interface Known extends Position {
+  readonly receivedAt: number;
+  readonly eventId: string;
+  readonly content: Buffer;
+}
+
+/** The durable events of the in-memory log. Every method is one atomic step. */
+export class EventTable {
+  readonly #windowMs: number;
+  readonly #streams = new Map<StreamKey, StoredStream>();
+  readonly #ids = new Map<string, Known>();
+  readonly #keys = new Map<string, Known>();
+  #lastReceivedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(windowMs: number) {
+    this.#windowMs = windowMs;
+  }
+
+  /** Stores what is new; tells which streams got entries. */
+  append(entries: readonly AppendEntry[], now: number): { results: Appended[]; grown: Map<StreamKey, Stream> } {
+    // One clamp for all streams: a clock that steps back must not make any of them fall.
+    this.#lastReceivedAt = Math.max(this.#lastReceivedAt, now);
+    const grown = new Map<StreamKey, Stream>();
+    const results = entries.map((entry) => {
+      const repeated = this.#repeated(entry);
+      if (repeated !== undefined) return repeated;
+      grown.set(streamKey(entry.stream), entry.stream);
+      return this.#store(entry);
+    });
+    return { results, grown };
+  }
+
+  #repeated(entry: AppendEntry): Appended | undefined {
+    const byId = this.#within(this.#ids.get(idKey(entry.stream.tenantId, entry.eventId)));
+    if (byId !== undefined) return verdict(entry, byId, "event_id");
+    if (entry.idempotencyKey === undefined) return undefined;
+    const byKey = this.#within(this.#keys.get(idKey(entry.stream.tenantId, entry.idempotencyKey)));
+    return byKey === undefined ? undefined : verdict(entry, byKey, "idempotency_key");
+  }
+
+  #within(known: Known | undefined): Known | undefined {
+    return known !== undefined && this.#lastReceivedAt - known.receivedAt < this.#windowMs ? known : undefined;
+  }
+
+  #store(entry: AppendEntry): Appended {
+    const { stream, eventId, bytes } = entry;
+    const receivedAt = this.#lastReceivedAt;
+    stampReceivedAt(bytes, receivedAt);
+    const stored = this.#stream(stream);
+    const sequence = stored.end++;
+    stored.entries.push({ sequence, receivedAt, bytes });
+    const known: Known = { stream, sequence, receivedAt, eventId, content: contentOf(bytes) };
+    this.#ids.set(idKey(stream.tenantId, eventId), known);
+    if (entry.idempotencyKey !== undefined) this.#keys.set(idKey(stream.tenantId, entry.idempotencyKey), known);
+    return { type: "appended", sequence, receivedAt };
+  }
+
+  #stream(stream: Stream): StoredStream {
+    const key = streamKey(stream);
+    let stored = this.#streams.get(key);
+    if (stored === undefined) this.#streams.set(key, (stored = { first: 0, end: 0, entries: [] }));
+    return stored;
+  }
+
+  read(stream: Stream, from: number, limits: ReadLimits): LogEntry[] {
+    const stored = this.#streams.get(streamKey(stream));
+    if (stored === undefined) return [];
+    const found: LogEntry[] = [];
+    let bytes = 0;
+    for (let i = Math.max(from - stored.first, 0); i < stored.entries.length; i++) {
+      if (found.length >= limits.entries || (found.length > 0 && bytes >= limits.bytes)) break;
+      const entry = stored.entries[i] as LogEntry;
+      found.push(entry);
+      bytes += entry.bytes.length;
+    }
+    return found;
+  }
+
+  seek(stream: Stream, receivedAt: number): number {
+    const stored = this.#streams.get(streamKey(stream));
+    if (stored === undefined) return 0;
+    return stored.entries.find((entry) => entry.receivedAt >= receivedAt)?.sequence ?? stored.end;
+  }
+
+  bounds(stream: Stream): StreamBounds {
+    const stored = this.#streams.get(streamKey(stream));
+    return { first: stored?.first ?? 0, end: stored?.end ?? 0 };
+  }
+
+  find(tenantId: string, eventId: string): (Position & { readonly receivedAt: number }) | undefined {
+    const known = this.#ids.get(idKey(tenantId, eventId));
+    if (known === undefined || known.sequence < this.bounds(known.stream).first) return undefined;
+    return { stream: known.stream, sequence: known.sequence, receivedAt: known.receivedAt };
+  }
+
+  trim(stream: Stream, before: number): void {
+    const stored = this.#streams.get(streamKey(stream));
+    if (stored === undefined) return;
+    const first = Math.min(Math.max(stored.first, before), stored.end);
+    stored.entries.splice(0, first - stored.first);
+    stored.first = first;
+  }
+}
+
+function idKey(tenantId: string, id: string): string {
+  return `${tenantId}/${id}`;
+}
+
+function verdict(entry: AppendEntry, known: Known, field: "event_id" | "idempotency_key"): Appended {
+  const { stream, sequence, receivedAt, eventId } = known;
+  if (!contentOf(entry.bytes).equals(known.content)) return { type: "conflict", field, eventId };
+  return { type: "duplicate", stream, sequence, receivedAt, eventId };
+}

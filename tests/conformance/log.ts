@@ -1,0 +1,38 @@
+import type { Claim, IngestionLog } from "../../core/ingestion/log.ts";
+import { describe } from "vitest";
+import { appendConformance } from "./log-append.ts";
+import { dedupConformance } from "./log-dedup.ts";
+import { laneConformance } from "./log-lanes.ts";
+import { deadLetterConformance } from "./log-letters.ts";
+import { modelConformance } from "./log-model.ts";
+import { readConformance } from "./log-read.ts";
+
+/** An empty log to be held to its contract, with the handles that the suite needs. */
+export interface LogUnderTest {
+  readonly log: IngestionLog;
+  /** The deduplication window that the log was opened with. */
+  readonly windowMs: number;
+  /** Moves the log's wall clock; a negative step sets it back. */
+  advance(ms: number): void | Promise<void>;
+  /** Closes the log and opens it anew over what is durable, with the same clock. The old one is of no use afterwards. */
+  reopen(): Promise<LogUnderTest>;
+  /** Makes another owner take the slot, where the driver knows others. Returns its claim. */
+  takeOver?(slot: number): Promise<Claim>;
+  /** Closes the log and removes all it left. */
+  close(): Promise<void>;
+}
+
+/**
+ * Holds a driver to `core/ingestion/log.ts`: every promise of its docstrings is one test here.
+ * `open` gives an empty log each time. Nothing is assumed of where or how the driver stores.
+ */
+export function logConformance(name: string, open: () => Promise<LogUnderTest>): void {
+  describe(`log conformance: ${name}`, () => {
+    appendConformance(open);
+    dedupConformance(open);
+    readConformance(open);
+    laneConformance(open);
+    deadLetterConformance(open);
+    modelConformance(open);
+  });
+}

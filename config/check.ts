@@ -1,0 +1,85 @@
+import { formatPath, valueAt } from "./problems.ts";
+import type { Problem } from "./problems.ts";
+import type { Path, Source } from "./source.ts";
+
+export interface CheckOptions {
+  readonly value: unknown;
+  readonly source: Source;
+  readonly mode: "dev" | "production";
+}
+
+/** What a schema of single values can't see: things that must be unique, and keys that are fit for use. */
+export function checkMeaning(options: CheckOptions): Problem[] {
+  const problems: Problem[] = [];
+  const report = (path: Path, message: string, hint: string): void => {
+    const place = options.source.placeOf(path);
+    problems.push({ file: options.source.file, ...place, message: `${formatPath(path)}: ${message}`, hint });
+  };
+  const tenants = listAt(options.value, ["tenants"]);
+  unique(tenants, report, { what: "tenant", key: "id", hint: "each tenant needs an id of its own" });
+  for (const { path } of tenants) {
+    const keys = listAt(options.value, [...path, "keys"]);
+    unique(keys, report, { what: "key", key: "id", hint: "each key of a tenant needs an id of its own" });
+    for (const key of keys) checkKey(key, options.mode, report);
+    checkSinks(listAt(options.value, [...path, "plugins", "sinks"]), report);
+  }
+  const allKeys = tenants.flatMap(({ path }) => listAt(options.value, [...path, "keys"]));
+  const hint = "one key can't speak for two; make another with `pulsegate keys create`";
+  unique(allKeys, report, { what: "key", key: "sha256", hint });
+  unique(allKeys, report, { what: "key", key: "key", hint });
+  return problems;
+}
+
+interface Item {
+  readonly path: Path;
+  readonly value: unknown;
+}
+
+type Report = (path: Path, message: string, hint: string) => void;
+
+function listAt(root: unknown, path: Path): Item[] {
+  const list = valueAt(root, path);
+  if (!Array.isArray(list)) return [];
+  return list.map((value: unknown, index) => ({ path: [...path, index], value }));
+}
+
+function unique(items: readonly Item[], report: Report, by: { what: string; key: string; hint: string }): void {
+  const seen = new Map<string, Path>();
+  for (const { path, value } of items) {
+    const text = valueAt(value, [by.key]);
+    if (typeof text !== "string") continue;
+    const canonical = by.key === "sha256" ? text.toLowerCase() : text;
+    const first = seen.get(canonical);
+    if (first === undefined) seen.set(canonical, path);
+    else report([...path, by.key], `the same ${by.what} ${by.key} as ${formatPath(first)}`, by.hint);
+  }
+}
+
+function checkKey({ path, value }: Item, mode: CheckOptions["mode"], report: Report): void {
+  const plain = valueAt(value, ["key"]);
+  const sha256 = valueAt(value, ["sha256"]);
+  if (plain !== undefined && mode !== "dev") {
+    const hint = "put its sha256 there: `pulsegate keys create` makes a key and prints the line";
+    report([...path, "key"], "a key in plain text is for `pulsegate dev` only", hint);
+  } else if (plain !== undefined && sha256 !== undefined) {
+    report(path, '"key" and "sha256" say the same thing', "keep one of them");
+  } else if (plain === undefined && sha256 === undefined && value !== null && typeof value === "object") {
+    report(path, '"sha256" is missing', "`pulsegate keys create` makes a key and prints the line");
+  }
+}
+
+function checkSinks(sinks: readonly Item[], report: Report): void {
+  const seen = new Map<string, Path>();
+  for (const { path, value } of sinks) {
+    const own = valueAt(value, ["id"]);
+    const id = own ?? valueAt(value, ["name"]);
+    if (typeof id !== "string") continue;
+    const first = seen.get(id);
+    if (first === undefined) seen.set(id, path);
+    else {
+      const hint =
+        own === undefined ? "give it an `id:` of its own, which names its lane" : "each sink needs an id of its own";
+      report(own === undefined ? path : [...path, "id"], `the same sink id "${id}" as ${formatPath(first)}`, hint);
+    }
+  }
+}

@@ -1,0 +1,136 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { dirname, resolve } from "node:path";
+import type { PluginDefinition } from "../plugins/contract.ts";
+import { checkMeaning } from "./check.ts";
+import { jsonSchemaOf, keysAt } from "./json-schema.ts";
+import type { JsonSchema } from "./json-schema.ts";
+import { validatePlugins } from "./plugins.ts";
+import { problemsOfIssues, sortProblems } from "./problems.ts";
+import type { Problem } from "./problems.ts";
+import { draftOf, settingsOf } from "./revision.ts";
+import type { ProcessSettings, RevisionDraft } from "./revision.ts";
+import { ConfigSchema, NOT_SUPPORTED_YET } from "./schema.ts";
+import type { ParsedConfig } from "./schema.ts";
+import { secretsOf, withoutSecrets } from "./secrets.ts";
+import { parseSource } from "./source.ts";
+import type { Source } from "./source.ts";
+import { substitute } from "./substitute.ts";
+import type { Substituted } from "./substitute.ts";
+import { validate } from "./validate.ts";
+
+/** Where plugins are looked up; plugins/registry.ts has the real ones. */
+export type PluginCatalog = readonly PluginDefinition[];
+
+export interface ParseOptions {
+  readonly text: string;
+  /** As it shall stand in messages; relative paths of the file start at its folder. */
+  readonly file: string;
+  readonly plugins: PluginCatalog;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** In dev, keys may stand in plain text. */
+  readonly mode: "dev" | "production";
+  /** Options given to each use of a plugin that does not set them itself: plugin name → options. */
+  readonly pluginDefaults?: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
+}
+
+export interface LoadedConfig {
+  readonly draft: RevisionDraft;
+  readonly settings: ProcessSettings;
+  /** Values that must never be written anywhere; for the logger's redaction. */
+  readonly secrets: readonly string[];
+  readonly source: Source;
+  readonly substituted: readonly Substituted[];
+}
+
+export type ParseResult =
+  | { readonly ok: true; readonly config: LoadedConfig }
+  /** All of them, in the order of the file. */
+  | { readonly ok: false; readonly problems: readonly Problem[] };
+
+/** Reads and parses a file; one that can't be read is a problem at its first line. */
+export function loadConfig(options: Omit<ParseOptions, "text">): ParseResult {
+  let text: string;
+  try {
+    text = readFileSync(options.file, "utf8");
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code === "ENOENT" ? "no such file" : String(error);
+    const hint = "check the path given with --config";
+    return { ok: false, problems: [{ file: options.file, line: 1, column: 1, message: reason, hint }] };
+  }
+  return parseConfig({ ...options, text });
+}
+
+/** The configuration that a text stands for, or everything that is wrong with it. */
+export function parseConfig(options: ParseOptions): ParseResult {
+  const source = parseSource(options.text, options.file);
+  const syntax = source.syntax.map(({ readable: _, ...problem }) => ({ file: options.file, ...problem }));
+  if (source.syntax.some((problem) => !problem.readable)) return refused(syntax, []);
+  const folder = dirname(resolve(options.file));
+  const { substituted, problems: unresolved } = substitute(source, {
+    env: options.env,
+    readFile: (path) => readFileSync(resolve(folder, path), "utf8"),
+  });
+  const missing = unresolved.map(({ path, message, hint }) => {
+    return { file: options.file, ...source.placeOf(path), message, hint, kind: "unfilled" as const };
+  });
+  return interpret({ options, source, substituted, problems: [...syntax, ...missing], folder });
+}
+
+interface Interpretation {
+  readonly options: ParseOptions;
+  readonly source: Source;
+  readonly substituted: readonly Substituted[];
+  readonly problems: Problem[];
+  readonly folder: string;
+}
+
+function interpret({ options, source, substituted, problems, folder }: Interpretation): ParseResult {
+  const value = source.toValue() ?? {};
+  const { parsed, issues } = validate(ConfigSchema, value, { substituted, base: [] });
+  problems.push(
+    ...problemsOfIssues(issues, {
+      source,
+      base: [],
+      value,
+      keysAt: (path) => keysAt(fileSchema(), path),
+      onUnknownKey: (_path, key) => (Object.hasOwn(NOT_SUPPORTED_YET, key) ? NOT_SUPPORTED_YET[key] : undefined),
+    }),
+  );
+  const plugins = validatePlugins({ ...options, source, substituted, value });
+  problems.push(...plugins.problems, ...checkMeaning({ value, source, mode: options.mode }));
+  const secrets = secretsOf({ value, schema: fileSchema(), substituted, plugins: plugins.uses });
+  if (problems.length > 0 || parsed === undefined) return refused(problems, secrets, substituted);
+  const draft = draftOf(parsed as ParsedConfig, {
+    hashKey: (key) => createHash("sha256").update(key).digest("hex"),
+    pluginConfig: plugins.configOf,
+  });
+  const settings = settingsOf(parsed as ParsedConfig, {
+    resolvePath: (path) => resolve(folder, path),
+    cores: availableParallelism(),
+  });
+  return { ok: true, config: { draft, settings, secrets, source, substituted } };
+}
+
+let cachedSchema: JsonSchema | undefined;
+
+function fileSchema(): JsonSchema {
+  cachedSchema ??= jsonSchemaOf(ConfigSchema);
+  return cachedSchema;
+}
+
+function refused(
+  problems: readonly Problem[],
+  secrets: readonly string[],
+  substituted: readonly Substituted[] = [],
+): ParseResult {
+  // What could not be filled in is wrong in the schema's eyes as well: once is enough.
+  const unfilled = problems.filter((one) => one.kind === "unfilled").map(placeKey);
+  const told = problems.filter((one) => one.kind === "unfilled" || !unfilled.includes(placeKey(one)));
+  return { ok: false, problems: sortProblems(told.map((one) => withoutSecrets(one, secrets, substituted))) };
+}
+
+function placeKey({ line, column }: Problem): string {
+  return `${line}:${column}`;
+}

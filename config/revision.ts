@@ -1,0 +1,122 @@
+import type { Revision, SinkUse, TenantConfig } from "../core/ingestion/revision.ts";
+import type { ParsedConfig } from "./schema.ts";
+
+/** A revision that has no number yet: the composition root gives it one when it accepts it. */
+export type RevisionDraft = Omit<Revision, "number">;
+
+/** What is fixed at start; changes wait for a restart. */
+export interface ProcessSettings {
+  readonly log: {
+    readonly driver: "embedded";
+    /** Absolute. */
+    readonly path: string;
+    readonly retentionMs: number;
+    readonly dedupWindowMs: number;
+    readonly dedupBytesMax: number;
+  };
+  readonly http: { readonly host: string; readonly port: number };
+  /** Without a token there is no admin API. */
+  readonly ops: { readonly host: string; readonly port: number; readonly adminToken: string | undefined };
+  readonly workers: { readonly threads: number };
+  readonly logging: { readonly level: "debug" | "info" | "warn" | "error" };
+  readonly shutdownGraceMs: number;
+}
+
+type ParsedTenant = ParsedConfig["tenants"][number];
+type ParsedSink = ParsedTenant["plugins"]["sinks"][number];
+
+export interface SettingsOptions {
+  /** Makes a path of the file absolute. */
+  readonly resolvePath: (path: string) => string;
+  readonly cores: number;
+}
+
+const THREADS_AUTO_MAX = 8;
+
+export function settingsOf(parsed: ParsedConfig, { resolvePath, cores }: SettingsOptions): ProcessSettings {
+  const { log, ops, workers } = parsed;
+  const threadsAuto = Math.min(Math.max(cores - 1, 1), THREADS_AUTO_MAX);
+  return {
+    log: {
+      driver: log.driver,
+      path: resolvePath(log.path),
+      retentionMs: log.retention,
+      dedupWindowMs: log.dedup_window,
+      dedupBytesMax: log.dedup_bytes_max,
+    },
+    http: parsed.http,
+    ops: { host: ops.host, port: ops.port, adminToken: ops.admin_token },
+    workers: { threads: workers.threads === "auto" ? threadsAuto : workers.threads },
+    logging: parsed.logging,
+    shutdownGraceMs: parsed.shutdown_grace,
+  };
+}
+
+export interface DraftOptions {
+  readonly hashKey: (key: string) => string;
+  /** The validated options of the plugin used at this place. */
+  readonly pluginConfig: (tenant: number, list: "transform" | "sinks", index: number) => unknown;
+}
+
+export function draftOf(parsed: ParsedConfig, options: DraftOptions): RevisionDraft {
+  const { limits } = parsed;
+  return {
+    limits: {
+      eventBytesMax: limits.event_bytes_max,
+      batchBytesMax: limits.batch_bytes_max,
+      batchEventsMax: limits.batch_events_max,
+      headerTimeoutMs: limits.header_timeout,
+      bodyTimeoutMs: limits.body_timeout,
+      keepAliveTimeoutMs: limits.keep_alive_timeout,
+      connectionsMax: limits.connections_max,
+    },
+    tenants: parsed.tenants.map((tenant, index) => tenantOf(tenant, index, options)),
+  };
+}
+
+function tenantOf(tenant: ParsedTenant, index: number, { hashKey, pluginConfig }: DraftOptions): TenantConfig {
+  return {
+    id: tenant.id,
+    keys: tenant.keys.map((key) => ({
+      id: key.id,
+      sha256: key.key === undefined ? (key.sha256 ?? "").toLowerCase() : hashKey(key.key),
+    })),
+    partitions: tenant.partitions,
+    weight: tenant.weight,
+    transforms: tenant.plugins.transform.map(({ name }, at) => ({
+      name,
+      config: pluginConfig(index, "transform", at),
+    })),
+    sinks: tenant.plugins.sinks.map((sink, at) => sinkOf(sink, pluginConfig(index, "sinks", at))),
+  };
+}
+
+function sinkOf(sink: ParsedSink, config: unknown): SinkUse {
+  return {
+    id: sink.id ?? sink.name,
+    name: sink.name,
+    config,
+    retry: {
+      attempts: sink.retry.attempts,
+      backoffMinMs: sink.retry.backoff.minMs,
+      backoffMaxMs: sink.retry.backoff.maxMs,
+      timeoutMs: sink.retry.timeout,
+    },
+    batch: { eventsMax: sink.batch.events_max, bytesMax: sink.batch.bytes_max },
+    windowEvents: sink.window_events,
+  };
+}
+
+/** Names of process settings that differ, e.g. `http.port`: what a reload can't change. */
+export function changedSettings(before: ProcessSettings, after: ProcessSettings): string[] {
+  const flat = (settings: ProcessSettings): Map<string, unknown> =>
+    new Map(
+      Object.entries(settings).flatMap(([name, value]) =>
+        typeof value === "object"
+          ? Object.entries(value).map(([key, inner]): [string, unknown] => [`${name}.${key}`, inner])
+          : [[name, value] as [string, unknown]],
+      ),
+    );
+  const now = flat(after);
+  return [...flat(before)].filter(([name, value]) => now.get(name) !== value).map(([name]) => name);
+}

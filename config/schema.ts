@@ -1,0 +1,196 @@
+import { z } from "zod";
+import { NAME_PATTERN } from "../core/canonical/event.ts";
+import { bytes, duration, durationRange } from "./units.ts";
+
+/**
+ * The one schema of the configuration file: parsing, defaults, `config explain`, the JSON Schema for
+ * editors and docs/reference/config.md all come from it. Keys are as in the file (snake_case, units
+ * in the values); revision.ts turns the parsed form into a Revision.
+ */
+
+/** Lane and key names: they stand in file names, labels and positions. */
+const PART_PATTERN = /^[A-Za-z0-9_.-]{1,64}$/;
+const SHA256_PATTERN = /^[0-9a-fA-F]{64}$/;
+
+const port = () => z.int("expected a port number").min(0).max(65_535);
+const host = () => z.string().min(1);
+const count = (min: number, max: number) => z.int("expected a whole number").min(min).max(max);
+
+const Key = z.strictObject({
+  id: z
+    .string()
+    .regex(PART_PATTERN, "expected 1 to 64 letters, digits, _ . or -")
+    .describe("Names the key in logs and lists; unique within the tenant."),
+  sha256: z
+    .string()
+    .regex(SHA256_PATTERN, "expected the key's SHA-256 as 64 hexadecimal digits; `pulsegate keys create` prints it")
+    .optional()
+    .describe("SHA-256 of the key's text, hexadecimal. `pulsegate keys create` makes a key and prints this line."),
+  key: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({ secret: true })
+    .describe("The key in plain text. For `pulsegate dev` only; refused elsewhere."),
+});
+
+const PluginConfig = z.record(z.string(), z.unknown(), "expected a mapping of the plugin's options");
+
+const Transform = z.strictObject({
+  name: z.string().min(1).describe("A transform plugin: `pulsegate plugins list`."),
+  config: PluginConfig.optional().describe("The plugin's own options: docs/reference/plugins.md."),
+});
+
+const Retry = z.strictObject({
+  attempts: count(1, 1_000)
+    .prefault(10)
+    .describe("Tries in all before an event that fails while its neighbours pass becomes a dead letter."),
+  backoff: durationRange({ min: "1ms", max: "1h" })
+    .prefault("200ms..1m")
+    .describe("Shortest and longest pause between two tries; each is drawn at random from zero up to a growing limit."),
+  timeout: duration({ min: "10ms", max: "1h" })
+    .prefault("30s")
+    .describe("One delivery call is cancelled after so long."),
+});
+
+const Batch = z.strictObject({
+  events_max: count(1, 100_000).prefault(1_000).describe("Most events in one delivery."),
+  bytes_max: bytes({ min: "1KiB", max: "1GiB" }).prefault("4MiB").describe("Most bytes of events in one delivery."),
+});
+
+const Sink = z.strictObject({
+  name: z.string().min(1).describe("A sink plugin: `pulsegate plugins list`."),
+  id: z
+    .string()
+    .regex(PART_PATTERN, "expected 1 to 64 letters, digits, _ . or -")
+    .optional()
+    .describe("Names the lane; unique within the tenant. Defaults to the plugin's name. A new id starts a new lane."),
+  retry: Retry.prefault({}).describe("What happens to events that the sink did not take."),
+  batch: Batch.prefault({}).describe("How much one delivery may hold."),
+  window_events: count(1, 1_000_000)
+    .prefault(10_000)
+    .describe("Events read ahead of the lane's cursor that may be unsettled at one time."),
+  config: PluginConfig.optional().describe("The plugin's own options: docs/reference/plugins.md."),
+});
+
+const Plugins = z.strictObject({
+  transform: z.array(Transform).prefault([]).describe("Applied to each event, in this order, before each sink."),
+  sinks: z.array(Sink).prefault([]).describe("Each sink gets every event, in a lane of its own."),
+});
+
+const Tenant = z.strictObject({
+  id: z
+    .string()
+    .regex(NAME_PATTERN, "expected 1 to 128 letters, digits, _ . : or -")
+    .describe("Names the tenant everywhere; unique."),
+  keys: z.array(Key).prefault([]).describe("API keys that speak for this tenant."),
+  partitions: count(1, 64)
+    .prefault(1)
+    .describe("Streams that the tenant's events are spread over, by event id. Order holds within one."),
+  weight: z
+    .literal(1, "weights other than 1 are not supported yet: every tenant has the same share")
+    .prefault(1)
+    .describe("Share of the machine relative to other tenants. Only 1 for now."),
+  plugins: Plugins.prefault({}).describe("What happens to the tenant's events."),
+});
+
+const Log = z.strictObject({
+  driver: z
+    .literal("embedded", 'only "embedded" is supported in this version')
+    .prefault("embedded")
+    .describe("Where accepted events are kept: `embedded` is a folder of this machine."),
+  path: z
+    .string()
+    .min(1)
+    .prefault("./data")
+    .describe("The data folder; relative paths start at the configuration file's folder. One process owns it."),
+  retention: duration({ min: "1m", max: "3650d" })
+    .prefault("7d")
+    .describe("Events that every lane has settled are kept at least so long. Unsettled events are always kept."),
+  dedup_window: duration({ min: "1m", max: "30d" })
+    .prefault("24h")
+    .describe("How long a repeated event_id or idempotency_key is recognised."),
+  dedup_bytes_max: bytes({ min: "1MiB", max: "64GiB" })
+    .prefault("64MiB")
+    .describe("Memory for recognising repeats. When it is used up, the window shrinks and a metric shows it."),
+});
+
+const Http = z.strictObject({
+  host: host().prefault("127.0.0.1").describe("Address to listen on; 0.0.0.0 for all."),
+  port: port().prefault(8080).describe("Port for events; 0 takes a free one."),
+});
+
+const Ops = z.strictObject({
+  host: host().prefault("127.0.0.1").describe("Address of health, metrics and the admin API."),
+  port: port().prefault(8081).describe("Port of health, metrics and the admin API; 0 takes a free one."),
+  admin_token: z
+    .string()
+    .min(16, "must have at least 16 characters: `openssl rand -base64 32` makes a good one")
+    .optional()
+    .meta({ secret: true })
+    .describe("Bearer token of the admin API. Without it the admin API is off."),
+});
+
+const Limits = z.strictObject({
+  event_bytes_max: bytes({ min: "1KiB", max: "16MiB" })
+    .prefault("1MiB")
+    .describe("Largest single event, after decompression."),
+  batch_bytes_max: bytes({ min: "1KiB", max: "256MiB" })
+    .prefault("10MiB")
+    .describe("Largest batch request, after decompression."),
+  batch_events_max: count(1, 100_000).prefault(10_000).describe("Most events in one batch request."),
+  header_timeout: duration({ min: "100ms", max: "10m" })
+    .prefault("10s")
+    .describe("A request's headers must have come within this time."),
+  body_timeout: duration({ min: "100ms", max: "1h" })
+    .prefault("30s")
+    .describe("A request must have come whole within this time."),
+  keep_alive_timeout: duration({ min: "100ms", max: "1h" })
+    .prefault("72s")
+    .describe(
+      "An idle connection is closed after this time. Longer than a load balancer's own, or it meets closed ones.",
+    ),
+  connections_max: count(1, 1_000_000).prefault(10_000).describe("Most open connections; further ones are refused."),
+});
+
+const Workers = z.strictObject({
+  threads: z
+    .union([z.literal("auto"), count(1, 256)], 'expected a whole number from 1 to 256, or "auto"')
+    .prefault("auto")
+    .describe("Threads that deliver events; `auto` leaves one core for ingest."),
+});
+
+const Logging = z.strictObject({
+  level: z
+    .enum(["debug", "info", "warn", "error"])
+    .prefault("info")
+    .describe("Least serious messages that are written."),
+});
+
+/** The whole file. */
+export const ConfigSchema = z.strictObject({
+  version: z.literal(1, "only version 1 is known").prefault(1).describe("Version of this file's form."),
+  log: Log.prefault({}).describe("The durable ingestion log. Takes effect at start."),
+  http: Http.prefault({}).describe("The HTTP front door. Takes effect at start."),
+  ops: Ops.prefault({}).describe("The operations port. Takes effect at start."),
+  workers: Workers.prefault({}).describe("Delivery. Takes effect at start."),
+  logging: Logging.prefault({}).describe("PulseGate's own messages. Takes effect at start."),
+  shutdown_grace: duration({ min: "100ms", max: "10m" })
+    .prefault("10s")
+    .describe("After SIGTERM or Ctrl-C, work in flight may take so long. Takes effect at start."),
+  limits: Limits.prefault({}).describe("What one request may be. Takes effect on reload."),
+  tenants: z.array(Tenant).prefault([]).describe("Who may send events, and where they go. Takes effect on reload."),
+});
+
+export type ParsedConfig = z.output<typeof ConfigSchema>;
+
+/**
+ * Keys that the documents describe and this version can't honour. Taking them silently would leave a
+ * user believing in a protection or a filter that isn't there.
+ */
+export const NOT_SUPPORTED_YET: Readonly<Record<string, string>> = {
+  quota: "quotas are not supported yet; without one a tenant is limited by `limits` alone",
+  when: "conditional routes are not supported yet; the sink would get every event",
+  fallback: "routing is not supported yet; the sink would get every event",
+  ordering: "ordering by key is not supported yet",
+};

@@ -1,0 +1,127 @@
+import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, visit } from "yaml";
+import type { Document, Node, Pair, Scalar } from "yaml";
+
+export type Path = ReadonlyArray<string | number>;
+
+/** Lines and columns count from 1, as editors do. */
+export interface Place {
+  readonly line: number;
+  readonly column: number;
+}
+
+export interface SyntaxProblem extends Place {
+  readonly message: string;
+  readonly hint?: string;
+  /** The text has a meaning in spite of it, which can be checked further. */
+  readonly readable: boolean;
+}
+
+/** A parsed YAML text that knows where each value stands. */
+export interface Source {
+  readonly file: string;
+  readonly syntax: readonly SyntaxProblem[];
+  /** Plain data; `undefined` for an empty file. */
+  toValue(): unknown;
+  /** Where the value at a path stands, or the nearest thing above it that the text has. */
+  placeOf(path: Path): Place;
+  /** Where a key of the mapping at a path stands. */
+  placeOfKey(path: Path, key: string): Place;
+  has(path: Path): boolean;
+  /** Calls back with each string scalar and its path; what is returned takes its place. */
+  replaceStrings(replace: (text: string, path: Path) => string): void;
+}
+
+export function parseSource(text: string, file: string): Source {
+  const lines = new LineCounter();
+  const doc = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: "silent" });
+  const placeAt = (offset: number | undefined): Place => {
+    const { line, col } = lines.linePos(offset ?? 0);
+    return { line: Math.max(line, 1), column: Math.max(col, 1) };
+  };
+  return {
+    file,
+    syntax: syntaxProblems(doc, text, placeAt),
+    toValue: () => doc.toJS() ?? undefined,
+    placeOf: (path) => placeAt(offsetOf(doc, path)),
+    placeOfKey: (path, key) => placeAt(keyOffset(nodeAt(doc, path), key) ?? offsetOf(doc, path)),
+    has: (path) => nodeAt(doc, path) !== undefined,
+    replaceStrings: (replace) => {
+      replaceStrings(doc, replace);
+    },
+  };
+}
+
+/**
+ * Repeated keys one by one; of what the parser could not read only the first, since all that follows
+ * tends to be its echo.
+ */
+function syntaxProblems(doc: Document, text: string, placeAt: (offset: number) => Place): SyntaxProblem[] {
+  const all = [...doc.errors, ...doc.warnings];
+  const first = all.find((error) => error.code !== "DUPLICATE_KEY");
+  return all
+    .filter((error) => error.code === "DUPLICATE_KEY" || error === first)
+    .map((error) => {
+      const place = placeAt(error.pos[0]);
+      if (error.code === "DUPLICATE_KEY") {
+        return { ...place, message: "this key stands here already", hint: "keep one of them", readable: true };
+      }
+      // In { } and [ ] the braces of ${NAME} are YAML's own.
+      const bare = /[{[].*[^"'\w]\$\{/.test(text.split("\n")[place.line - 1] ?? "");
+      const hint = bare ? 'inside { } and [ ], put it in quotes: "${NAME}"' : "check the indentation and the brackets";
+      return { ...place, message: `not valid YAML: ${error.message}`, hint, readable: false };
+    });
+}
+
+function offsetOf(doc: Document, path: Path): number | undefined {
+  for (let length = path.length; length >= 0; length--) {
+    const node = nodeAt(doc, path.slice(0, length));
+    if (node?.range) return node.range[0];
+  }
+  return undefined;
+}
+
+function nodeAt(doc: Document, path: Path): Node | undefined {
+  let node: unknown = doc.contents;
+  for (const part of path) {
+    const parent = resolved(doc, node);
+    if (isMap(parent)) node = pairOf(parent.items, String(part))?.value;
+    else if (isSeq(parent)) node = parent.items[Number(part)];
+    else return undefined;
+  }
+  return isNode(node) ? node : undefined;
+}
+
+function resolved(doc: Document, node: unknown): unknown {
+  return isAlias(node) ? node.resolve(doc) : node;
+}
+
+function pairOf(items: readonly Pair[], key: string): Pair | undefined {
+  return items.find((pair) => (isScalar(pair.key) ? String(pair.key.value) : String(pair.key)) === key);
+}
+
+function keyOffset(node: Node | undefined, key: string): number | undefined {
+  if (!isMap(node)) return undefined;
+  const keyNode = pairOf(node.items, key)?.key;
+  return isNode(keyNode) ? keyNode.range?.[0] : undefined;
+}
+
+function replaceStrings(doc: Document, replace: (text: string, path: Path) => string): void {
+  visit(doc, {
+    Scalar(key, scalar: Scalar, ancestors) {
+      if (key === "key" || typeof scalar.value !== "string") return;
+      scalar.value = replace(scalar.value, pathOf([...ancestors, scalar]));
+    },
+  });
+}
+
+/** The path of the last node, from the chain of nodes that leads to it. */
+function pathOf(chain: readonly unknown[]): Path {
+  const path: Array<string | number> = [];
+  for (let i = 1; i < chain.length; i++) {
+    const parent = chain[i - 1];
+    const child = chain[i];
+    if (isSeq(parent)) path.push(parent.items.indexOf(child));
+    else if (isMap(parent)) path.push(String(((child as Pair).key as Scalar).value));
+  }
+  return path;
+}

@@ -1,0 +1,53 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createHash, randomBytes } from "node:crypto";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { type Started, start } from "./process.ts";
+
+const BIN = resolve(import.meta.dirname, "../../bin/pulsegate.mjs");
+
+export interface Target extends Started {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly dir: string;
+}
+
+/** The real product as a process of its own, `pulsegate start --role all`, on free ports and a folder that is removed after. */
+export async function startPulseGate(tenantYaml = ""): Promise<Target> {
+  const dir = mkdtempSync(join(tmpdir(), "pulsegate-bench-"));
+  const key = randomBytes(32).toString("base64url");
+  const config = join(dir, "pulsegate.yaml");
+  writeFileSync(config, configText(dir, key, tenantYaml));
+  const started = await start(process.execPath, [BIN, "start", "--config", config], (line) => line.includes('"ready"'));
+  const { data } = JSON.parse(started.line) as { data: string };
+  return {
+    ...started,
+    url: data,
+    dir,
+    headers: { "X-API-Key": key },
+    stop: async (signal) => {
+      const code = await started.stop(signal);
+      rmSync(dir, { recursive: true });
+      return code;
+    },
+  };
+}
+
+function configText(dir: string, key: string, tenantYaml: string): string {
+  return `version: 1
+log: { driver: embedded, path: ${JSON.stringify(join(dir, "data"))} }
+http: { port: 0 }
+ops: { port: 0 }
+tenants:
+  - id: bench
+    keys: [{ id: bench, sha256: ${createHash("sha256").update(key).digest("hex")} }]
+${tenantYaml}`;
+}
+
+const ECHO = resolve(import.meta.dirname, "../echo.ts");
+
+/** The bare node:http reference, on the same Node. */
+export async function startEcho(): Promise<Started & { readonly url: string }> {
+  const started = await start(process.execPath, [ECHO], (line) => line.startsWith("listening on "));
+  return { ...started, url: `http://127.0.0.1:${started.line.slice("listening on ".length)}` };
+}

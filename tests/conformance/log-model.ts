@@ -1,6 +1,6 @@
 import { contentOf } from "../../core/canonical/codec.ts";
 import type { Appended, Stream } from "../../core/ingestion/log.ts";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { LogUnderTest } from "./log.ts";
 import { type EventSpec, ALL, entryOf, onLog, type Session } from "./log-fixtures.ts";
@@ -22,6 +22,8 @@ interface Stored {
   readonly receivedAt: number;
   readonly eventId: string;
   readonly content: Buffer;
+  /** By the model's clock, which moves only with the log's. */
+  readonly at: number;
 }
 
 const PARTITIONS = 2;
@@ -60,8 +62,11 @@ export function modelConformance(open: () => Promise<LogUnderTest>): void {
 }
 
 async function perform(session: Session, model: Model, step: Step): Promise<void> {
-  if (step.do === "pass") await session.advance(Math.round(step.windows * session.windowMs));
-  else if (step.do === "reopen") await session.reopen();
+  if (step.do === "pass") {
+    const ms = Math.round(step.windows * session.windowMs);
+    await session.advance(ms);
+    model.pass(ms);
+  } else if (step.do === "reopen") await session.reopen();
   else {
     const specs = step.events.map((event) => model.specOf(event));
     model.take(specs, await session.log.append(specs.map(entryOf)));
@@ -72,6 +77,7 @@ async function perform(session: Session, model: Model, step: Step): Promise<void
 class Model {
   readonly #tenantId: string;
   readonly #windowMs: number;
+  #now = 0;
   readonly #streams: Stored[][] = Array.from({ length: PARTITIONS }, () => []);
   readonly #ids = new Map<string, Stored>();
   readonly #keys = new Map<string, Stored>();
@@ -87,42 +93,39 @@ class Model {
     return key === undefined ? spec : { ...spec, key: `k${key}` };
   }
 
+  pass(ms: number): void {
+    this.#now += ms;
+  }
+
   /** The log says when it stored; all else must follow. */
   take(specs: readonly EventSpec[], results: readonly Appended[]): void {
     expect(results).toHaveLength(specs.length);
-    const stored = results.find((result) => result.type === "appended");
-    // One call is one step, so its new events share a time; without any, repeats are judged by the time of old ones.
-    for (const [i, spec] of specs.entries()) this.#takeOne(spec, results[i]!, stored?.receivedAt);
+    for (const [i, spec] of specs.entries()) this.#takeOne(spec, results[i]!);
   }
 
-  #takeOne(spec: EventSpec, result: Appended, now: number | undefined): void {
-    const expected = this.#expected(spec, result, now);
-    expect(result).toEqual(expected);
+  #takeOne(spec: EventSpec, result: Appended): void {
+    expect(result).toEqual(this.#expected(spec, result));
     if (result.type !== "appended") return;
     const { stream, id, key } = spec as EventSpec & { stream: Stream };
-    const stored: Stored = { stream, eventId: id, content: contentOf(entryOf(spec).bytes), ...result };
+    const stored: Stored = { stream, eventId: id, content: contentOf(entryOf(spec).bytes), at: this.#now, ...result };
     this.#streams[stream.partition]!.push(stored);
     this.#ids.set(id, stored);
     if (key !== undefined) this.#keys.set(key, stored);
   }
 
-  #expected(spec: EventSpec, result: Appended, now: number | undefined): Appended {
+  #expected(spec: EventSpec, result: Appended): Appended {
     const content = contentOf(entryOf(spec).bytes);
     for (const [field, known] of [
       ["event_id", this.#ids.get(spec.id)],
       ["idempotency_key", spec.key === undefined ? undefined : this.#keys.get(spec.key)],
     ] as const) {
-      if (known === undefined || this.#forgotten(known, now)) continue;
+      if (known === undefined || this.#now - known.at >= this.#windowMs) continue;
       const { stream, sequence, receivedAt, eventId } = known;
       if (!known.content.equals(content)) return { type: "conflict", field, eventId };
       return { type: "duplicate", stream, sequence, receivedAt, eventId };
     }
     const sequence = this.#streams[spec.stream!.partition]!.length;
     return { type: "appended", sequence, receivedAt: result.type === "appended" ? result.receivedAt : Number.NaN };
-  }
-
-  #forgotten({ receivedAt }: Stored, now: number | undefined): boolean {
-    return now !== undefined && now - receivedAt >= this.#windowMs;
   }
 
   async compare({ log }: Session): Promise<void> {

@@ -57,9 +57,12 @@ export interface LaneMetrics {
   /** Current state of a lane. `lagSeconds`: age of the oldest unsettled event, 0 when there is none. */
   lane(lane: {
     readonly tenantId: string;
+    readonly partition?: number;
     readonly sink: string;
     readonly lagEvents: number;
     readonly lagSeconds: number;
     readonly breaker: "closed" | "open" | "half_open";
   }): void;
+  /** The lane is no longer run here: its state leaves the metrics. */
+  laneClosed?(lane: { readonly tenantId: string; readonly partition?: number; readonly sink: string }): void;
 }

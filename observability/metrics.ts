@@ -1,0 +1,137 @@
+import { collectDefaultMetrics, Registry } from "@prometheus-io/client";
+import type { IngestMetrics, LaneMetrics, LogMetrics } from "../core/ingestion/metrics.ts";
+import type { PluginMetrics } from "../plugins/contract.ts";
+import { LabelCap, OTHER } from "./families.ts";
+import { ingestMetrics } from "./ingest-metrics.ts";
+import { laneMetrics } from "./lane-metrics.ts";
+import { createFamilies } from "./registry.ts";
+import type { Families, LabelCaps } from "./registry.ts";
+
+export interface MetricsOptions {
+  /** Most tenants with labels of their own; the rest are `other`. */
+  readonly tenantLabelsMax?: number;
+  /** Most sink ids with labels of their own; the rest are `other`. */
+  readonly sinkLabelsMax?: number;
+  /** Adds the process's own figures (CPU, memory, event loop): once per process, on the main thread. */
+  readonly build?: { readonly version: string; readonly node: string };
+}
+
+/** Metrics of one thread as plain data, to be posted to the main thread and merged there. */
+export type MetricsSnapshot = ReadonlyArray<object>;
+
+export interface Metrics {
+  readonly ingest: IngestMetrics;
+  readonly log: LogMetrics;
+  readonly lanes: LaneMetrics;
+  /** What a plugin of this name counts and times for itself. */
+  plugin(name: string): PluginMetrics;
+  readonly config: { running(revision: number): void; refused(): void };
+  /** The state of this thread's metrics now. */
+  collect(): Promise<MetricsSnapshot>;
+}
+
+export const TENANT_LABELS_MAX = 100;
+const SINK_LABELS_MAX = 50;
+
+/** A registry of its own with every metric of the table; nothing global is touched. */
+export function createMetrics(options: MetricsOptions = {}): Metrics {
+  const registry = new Registry();
+  const families = createFamilies(registry);
+  const caps: LabelCaps = {
+    tenants: new LabelCap(options.tenantLabelsMax ?? TENANT_LABELS_MAX),
+    sinks: new LabelCap(options.sinkLabelsMax ?? SINK_LABELS_MAX),
+  };
+  const lanes = laneMetrics(families, caps);
+  if (options.build !== undefined) {
+    collectDefaultMetrics({ register: registry });
+    families.buildInfo.cell(options.build.version, options.build.node).value = 1;
+  }
+  return {
+    ingest: ingestMetrics(families, caps),
+    log: logMetrics(families),
+    lanes,
+    plugin: (name) => pluginMetrics(families, name),
+    config: configMetrics(families),
+    collect: async () => {
+      lanes.refresh();
+      return registry.getMetricsAsJSON();
+    },
+  };
+}
+
+function logMetrics(families: Families): LogMetrics {
+  const commits = families.commits.cell();
+  const events = families.commitEvents.cell();
+  const bytes = families.commitBytes.cell();
+  const wait = families.commitWait.cell();
+  const sync = families.commitSync.cell();
+  const window = families.dedupWindow.cell();
+  const memory = families.dedupBytes.cell();
+  return {
+    commit: (commit) => {
+      commits.value++;
+      events.value += commit.entries;
+      bytes.observe(commit.bytes);
+      wait.observe(commit.waitSeconds);
+      sync.observe(commit.syncSeconds);
+    },
+    dedup: (state) => {
+      window.value = state.windowSeconds;
+      memory.value = state.bytes;
+    },
+    failed: (code) => {
+      families.logFailures.cell(code).value++;
+    },
+  };
+}
+
+function pluginMetrics(families: Families, plugin: string): PluginMetrics {
+  return {
+    count: (name, by = 1) => {
+      families.pluginCounts.cell(plugin, name).value += by;
+    },
+    observe: (name, seconds) => {
+      families.pluginSeconds.cell(plugin, name).observe(seconds);
+    },
+  };
+}
+
+function configMetrics(families: Families): Metrics["config"] {
+  return {
+    running: (revision) => {
+      families.configRevision.clear();
+      families.configRevision.cell(String(revision)).value = 1;
+    },
+    refused: () => {
+      families.configRefused.cell().value++;
+    },
+  };
+}
+
+/** Prometheus text of several threads' metrics as if they were one; the cap on tenants holds for the whole. */
+export async function mergeMetrics(
+  snapshots: readonly MetricsSnapshot[],
+  { tenantLabelsMax = TENANT_LABELS_MAX }: { readonly tenantLabelsMax?: number } = {},
+): Promise<string> {
+  const cap = new LabelCap(tenantLabelsMax);
+  const capped = snapshots.map((snapshot) => snapshot.map((metric) => withTenantsCapped(metric as MetricData, cap)));
+  return Registry.aggregate(capped).metrics();
+}
+
+interface MetricData {
+  readonly values: ReadonlyArray<{ readonly labels?: Readonly<Record<string, string | number>> }>;
+}
+
+function withTenantsCapped(metric: MetricData, cap: LabelCap): MetricData {
+  return {
+    ...metric,
+    values: metric.values.map((sample) => {
+      const tenant = sample.labels?.tenant;
+      // No tenant and `other` are no tenant of their own.
+      if (typeof tenant !== "string" || tenant === "" || tenant === OTHER) return sample;
+      return { ...sample, labels: { ...sample.labels, tenant: cap.of(tenant) } };
+    }),
+  };
+}
+
+export const METRICS_CONTENT_TYPE = Registry.PROMETHEUS_CONTENT_TYPE;

@@ -70,7 +70,7 @@ export async function delivery({ rounds, seconds }: IngestOptions): Promise<unkn
   }
 }
 
-function sinkYaml(url: string): string {
+export function sinkYaml(url: string): string {
   return `    plugins:
       sinks:
         - name: postgres_sink

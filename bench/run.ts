@@ -1,0 +1,91 @@
+/**
+ * `make bench`: the figures that the README quotes. Each bench runs its reference and PulseGate in
+ * turn in one run, and states medians of ratios.
+ *
+ *     make bench                       all of them, results to bench/results/
+ *     make bench ARGS="ingest"         one
+ *     make bench ARGS="ingest --short" a quick look; nothing is written
+ */
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { delivery } from "./delivery.ts";
+import { ingest, type IngestOptions } from "./ingest.ts";
+import { machine } from "./lib/machine.ts";
+import { openLoopBench } from "./open-loop.ts";
+import { profile } from "./profile.ts";
+
+const RESULTS = resolve(import.meta.dirname, "results");
+
+const BENCHES: Record<string, (options: IngestOptions) => Promise<unknown>> = {
+  ingest,
+  delivery,
+  "open-loop": openLoopBench,
+  profile,
+  sink: () => script("postgres-sink.ts"),
+  log: () => script("log-append.ts"),
+  growth: () => script("log-growth.ts"),
+};
+
+const LONG: IngestOptions = { rounds: 5, seconds: 8 };
+const SHORT: IngestOptions = { rounds: 1, seconds: 2 };
+
+async function main(args: readonly string[]): Promise<number> {
+  const short = args.includes("--short");
+  const names = args.filter((arg) => !arg.startsWith("--"));
+  const unknown = names.filter((name) => !(name in BENCHES));
+  if (unknown.length > 0) {
+    console.error(`no such bench: ${unknown.join(", ")}; there are ${Object.keys(BENCHES).join(", ")}`);
+    return 2;
+  }
+  needWrk();
+  for (const [name, bench] of Object.entries(BENCHES)) {
+    if (names.length > 0 && !names.includes(name)) continue;
+    console.error(`${name} ...`);
+    const result = await bench(short ? SHORT : LONG);
+    const report = {
+      bench: name,
+      at: new Date().toISOString(),
+      commit: commit(),
+      machine: machine(),
+      ...(result as object),
+    };
+    console.log(JSON.stringify(report, null, 2));
+    if (!short) save(name, report);
+  }
+  return 0;
+}
+
+/** A bench that is a program of its own, with its own process to measure. */
+async function script(file: string): Promise<unknown> {
+  const run = spawnSync(process.execPath, ["--expose-gc", resolve(import.meta.dirname, file), "--json"], {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "inherit"],
+    maxBuffer: 16 * 1024 * 1024,
+  });
+  if (run.status !== 0) throw new Error(`${file} failed`);
+  return JSON.parse(run.stdout);
+}
+
+function save(name: string, report: unknown): void {
+  mkdirSync(RESULTS, { recursive: true });
+  writeFileSync(resolve(RESULTS, `${name}.json`), `${JSON.stringify(report, null, 2)}\n`);
+}
+
+function commit(): string {
+  try {
+    return execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim();
+  } catch {
+    return "unknown";
+  }
+}
+
+function needWrk(): void {
+  if (spawnSync("wrk", ["-v"]).error === undefined) return;
+  console.error("installing wrk, the load generator (Debian package) ...");
+  const installed = spawnSync("apt-get", ["install", "-y", "wrk"], { stdio: ["ignore", "ignore", "inherit"] });
+  if (installed.status !== 0)
+    throw new Error("wrk is missing and could not be installed. As root: apt-get install wrk");
+}
+
+process.exitCode = await main(process.argv.slice(2));

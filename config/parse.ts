@@ -1,7 +1,7 @@
-import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { dirname, resolve } from "node:path";
+import { hashApiKey } from "../core/ingestion/admit.ts";
 import type { PluginDefinition } from "../plugins/contract.ts";
 import { checkMeaning } from "./check.ts";
 import { jsonSchemaOf, keysAt } from "./json-schema.ts";
@@ -103,7 +103,7 @@ function interpret({ options, source, substituted, problems, folder }: Interpret
   const secrets = secretsOf({ value, schema: fileSchema(), substituted, plugins: plugins.uses });
   if (problems.length > 0 || parsed === undefined) return refused(problems, secrets, substituted);
   const draft = draftOf(parsed as ParsedConfig, {
-    hashKey: (key) => createHash("sha256").update(key).digest("hex"),
+    hashKey: hashApiKey,
     pluginConfig: plugins.configOf,
   });
   const settings = settingsOf(parsed as ParsedConfig, {

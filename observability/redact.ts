@@ -57,7 +57,7 @@ function errorFields(error: Error, depth: number): Record<string, unknown> {
 }
 
 const URL_PASSWORD = /(\b[a-z][a-z0-9+.-]*:\/\/[^\s:/?#@"\\]*:)[^\s/?#@"\\]+(@)/gi;
-const API_KEY = /\bpgk_([A-Za-z0-9.-]+)_[A-Za-z0-9_-]{20,}/g;
+const API_KEY = /\bpgk_([A-Za-z0-9-]+)_[A-Za-z0-9_-]{43}/g;
 const BEARER = /\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}/gi;
 
 /** The last net, over the finished line: known secrets and what looks like one. */

@@ -1,0 +1,317 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { encodeParts } from "../../core/canonical/codec.ts";
+import { slotOf } from "../../core/ingestion/log.ts";
+import type { LaneId, Stream } from "../../core/ingestion/log.ts";
+import { openMemoryLog } from "../../drivers/memory/index.ts";
+import type { MemoryLog } from "../../drivers/memory/index.ts";
+import { systemClock } from "../../observability/system-clock.ts";
+import { startOps } from "./index.ts";
+import type { ConfigState, OpsOptions, OpsServer } from "./index.ts";
+
+const TOKEN = "an-admin-token-of-some-length";
+const STREAM: Stream = { tenantId: "shop", partition: 0 };
+const LANE: LaneId = { stream: STREAM, sink: "raw" };
+const PAYLOAD = '{"big":9007199254740993,"text":"\\u0000"}';
+
+let log: MemoryLog;
+let ops: OpsServer;
+let config: ConfigState;
+const logged: string[] = [];
+const note = (_fields: unknown, message: string): void => {
+  logged.push(message);
+};
+const logger = { debug: note, info: note, warn: note, error: note };
+
+beforeEach(async () => {
+  log = openMemoryLog({ clock: systemClock });
+  config = { revision: 7, appliedAt: 0, tenantIds: ["shop", "other"] };
+  logged.length = 0;
+  ops = await startOps(opsOptions());
+});
+
+afterEach(async () => {
+  await ops.close();
+  await log.close();
+});
+
+function opsOptions(more: Partial<OpsOptions> = {}): OpsOptions {
+  return {
+    host: "127.0.0.1",
+    port: 0,
+    checks: [{ name: "log", check: () => log.probe() }],
+    metrics: async () => "up 1\n",
+    metricsContentType: "text/plain; version=0.0.4",
+    admin: {
+      token: TOKEN,
+      reader: log,
+      lanes: log,
+      laneStatus: async () => [{ tenantId: "shop", partition: 0, sink: "raw", breaker: "open", lastError: "refused" }],
+      config: () => config,
+    },
+    logger,
+    clock: systemClock,
+    ...more,
+  };
+}
+
+async function restart(more: Partial<OpsOptions>): Promise<void> {
+  await ops.close();
+  ops = await startOps(opsOptions(more));
+}
+
+async function get(path: string, headers: Record<string, string> = { authorization: `Bearer ${TOKEN}` }) {
+  const response = await fetch(`http://127.0.0.1:${ops.address.port}${path}`, { headers });
+  const text = await response.text();
+  const isJson = /json/.test(response.headers.get("content-type") ?? "");
+  return { status: response.status, headers: response.headers, text, body: isJson ? JSON.parse(text) : undefined };
+}
+
+/** Three events: one delivered, one dead, one pending. */
+async function story(): Promise<void> {
+  await log.openLane(LANE, "start");
+  for (const eventId of ["a", "b/1", "c"]) {
+    const bytes = encodeParts({
+      eventId,
+      tenantId: "shop",
+      eventType: "order_paid",
+      source: "http",
+      payload: Buffer.from(PAYLOAD),
+    });
+    await log.append([{ stream: STREAM, eventId, bytes }]);
+  }
+  const entries = await log.read(STREAM, 0, { entries: 10, bytes: 1e6 });
+  const claims = await log.claims("w");
+  const stop = new AbortController();
+  for await (const held of claims.held(stop.signal)) {
+    const claim = held.find((one) => one.slot === slotOf(STREAM));
+    if (claim === undefined) continue;
+    const dead = entries[1];
+    const [result] = await log.commit([
+      {
+        lane: LANE,
+        claim,
+        settlement: {
+          from: 0,
+          to: 2,
+          exceptions: [{ from: 1, to: 2, outcome: "dead" }],
+          configRevision: 7,
+          settledAt: 1_000,
+        },
+        deadLetters: [
+          {
+            lane: LANE,
+            sequence: 1,
+            eventId: "b/1",
+            eventType: "order_paid",
+            receivedAt: dead?.receivedAt ?? 0,
+            diedAt: 1_000,
+            stage: "sink postgres_sink",
+            code: "23514",
+            message: "violates a check",
+            response: "row refused",
+            attempts: [{ at: 900, reason: "violates a check" }],
+            configRevision: 7,
+            plugins: { postgres_sink: "1.0.0" },
+            bytes: dead?.bytes ?? Buffer.alloc(0),
+          },
+        ],
+      },
+    ]);
+    expect(result?.status).toBe("fulfilled");
+    break;
+  }
+  stop.abort();
+}
+
+describe("probes", () => {
+  test("a live process answers /livez without asking the log", async () => {
+    await restart({ checks: [{ name: "log", check: () => Promise.reject(new Error("full")) }] });
+    expect(await get("/livez", {})).toMatchObject({ status: 200, body: { status: "ok" } });
+  });
+
+  test("/readyz is proven by a durable write and names each check", async () => {
+    expect(await get("/readyz", {})).toMatchObject({
+      status: 200,
+      body: { status: "ready", checks: [{ name: "log", status: "ok" }] },
+    });
+  });
+
+  test("/readyz answers 503 with the reason when a check fails", async () => {
+    const fails = { name: "workers", check: () => Promise.reject(new Error("thread 1 is down")) };
+    await restart({ checks: [{ name: "log", check: () => log.probe() }, fails] });
+    const { status, body, headers } = await get("/readyz", {});
+    expect(status).toBe(503);
+    expect(headers.get("retry-after")).toBe("1");
+    expect(body).toMatchObject({
+      status: "not_ready",
+      checks: [
+        { name: "log", status: "ok" },
+        { name: "workers", status: "failed", reason: "thread 1 is down" },
+      ],
+    });
+  });
+
+  test("/readyz answers 503 when a check hangs, and tells the check to stop", async () => {
+    let stopped = false;
+    const check = (signal: AbortSignal): Promise<void> =>
+      new Promise(() => {
+        signal.addEventListener("abort", () => {
+          stopped = true;
+        });
+      });
+    await restart({ checks: [{ name: "log", check }], readyTimeoutMs: 20 });
+    const { status, body } = await get("/readyz", {});
+    expect([status, body.checks[0].reason, stopped]).toEqual([503, "no answer within 20 ms", true]);
+  });
+
+  test("many probes cost one write", async () => {
+    let writes = 0;
+    const check = async (): Promise<void> => {
+      writes++;
+      await log.probe();
+    };
+    await restart({ checks: [{ name: "log", check }] });
+    await Promise.all(Array.from({ length: 20 }, () => get("/readyz", {})));
+    await get("/readyz", {});
+    expect(writes).toBe(1);
+  });
+
+  test("/readyz answers 503 while the process drains", async () => {
+    await restart({ draining: () => true });
+    expect(await get("/readyz", {})).toMatchObject({ status: 503, body: { status: "draining" } });
+  });
+
+  test("/metrics is Prometheus text", async () => {
+    const { status, text, headers } = await get("/metrics", {});
+    expect([status, text, headers.get("content-type")]).toEqual([200, "up 1\n", "text/plain; version=0.0.4"]);
+  });
+});
+
+describe("the admin API", () => {
+  test.each([
+    ["no credential", {}],
+    ["another token", { authorization: "Bearer another" }],
+    ["the token with another scheme", { authorization: `Basic ${TOKEN}` }],
+    ["the token and more", { authorization: `Bearer ${TOKEN}x` }],
+    ["an empty token", { authorization: "Bearer " }],
+  ])("refuses %s with 401 and says how to come in", async (_name, headers: Record<string, string>) => {
+    for (const path of ["/admin/v1/lanes", "/admin/v1/nothing", "/%61dmin/v1/lanes", "/admin/v1/events/shop/a"]) {
+      const response = await get(path, headers);
+      expect(response.status).toBe(401);
+      expect(response.headers.get("www-authenticate")).toBe('Bearer realm="pulsegate-admin"');
+      expect(response.headers.get("content-type")).toBe("application/problem+json");
+      expect(response.body).toMatchObject({ code: "unauthenticated", status: 401, retryable: false });
+    }
+  });
+
+  test("says so when it is off", async () => {
+    await restart({ admin: undefined });
+    const { status, body } = await get("/admin/v1/lanes");
+    expect([status, body.detail]).toEqual([404, "the admin API is off: set ops.admin_token in the configuration"]);
+  });
+
+  test("tells an event's fate by id, by position, and across tenants", async () => {
+    await story();
+    const dead = { status: "dead", dead_letter: { stage: "sink postgres_sink", code: "23514" }, attempts: 1 };
+    const byId = await get(`/admin/v1/events/shop/${encodeURIComponent("b/1")}`);
+    expect(byId).toMatchObject({ status: 200, body: { tenant: "shop", position: "shop/0/1", lanes: [dead] } });
+    expect((await get("/admin/v1/events/shop/shop/0/1")).body).toEqual(byId.body);
+    expect((await get("/admin/v1/events?id=b%2F1")).body).toEqual({ items: [byId.body] });
+    expect((await get("/admin/v1/events/shop/a")).body.lanes[0].status).toBe("delivered");
+    expect((await get("/admin/v1/events/shop/c")).body.lanes[0].status).toBe("pending");
+    expect((await get("/admin/v1/events/other/a")).status).toBe(404);
+    expect((await get("/admin/v1/events?id=nobody")).body).toEqual({ items: [] });
+  });
+
+  test("finds an event whose id has the longest form", async () => {
+    const id = "/".repeat(128);
+    const parts = { eventId: id, tenantId: "shop", eventType: "t", source: "http" as const };
+    await log.append([{ stream: STREAM, eventId: id, bytes: encodeParts({ ...parts, payload: Buffer.from("{}") }) }]);
+    expect((await get(`/admin/v1/events/shop/${encodeURIComponent(id)}`)).body.event_id).toBe(id);
+  });
+
+  test("shows a dead letter with its event byte for byte", async () => {
+    await story();
+    const list = (await get("/admin/v1/dead-letters?tenant=shop&sink=raw")).body;
+    expect(list).toMatchObject({ next: null, items: [{ id: "shop/0/raw/1", event_id: "b/1", attempts: 1 }] });
+    const one = await get("/admin/v1/dead-letters/shop/0/raw/1");
+    expect(one.text).toContain(`"payload":${PAYLOAD}`);
+    expect(one.body).toMatchObject({ response: "row refused", plugins: { postgres_sink: "1.0.0" }, code: "23514" });
+    expect((await get("/admin/v1/dead-letters?sink=none")).body.items).toEqual([]);
+    expect((await get("/admin/v1/dead-letters/shop/0/raw/2")).status).toBe(404);
+  });
+
+  test("names every wrong query parameter of a listing", async () => {
+    const { status, body } = await get("/admin/v1/dead-letters?limit=0&after=x&tenat=a&sink=a&sink=b");
+    expect(status).toBe(400);
+    expect(body.errors.map((one: { pointer: string }) => one.pointer).toSorted()).toEqual([
+      "/after",
+      "/limit",
+      "/sink",
+      "/tenat",
+    ]);
+  });
+
+  test("balances the ledger of each lane", async () => {
+    await story();
+    expect((await get("/admin/v1/ledger")).body.items).toEqual([
+      {
+        tenant: "shop",
+        partition: 0,
+        sink: "raw",
+        accepted: 3,
+        delivered: 1,
+        filtered: 0,
+        filtered_by_reason: {},
+        dead: 1,
+        erased: 0,
+        pending: 1,
+        imbalance: 0,
+      },
+    ]);
+  });
+
+  test("shows lanes with their place in the log and what the workers know", async () => {
+    await story();
+    expect((await get("/admin/v1/lanes")).body.items).toEqual([
+      {
+        tenant: "shop",
+        partition: 0,
+        sink: "raw",
+        start: 0,
+        cursor: 2,
+        end: 3,
+        lag_events: 1,
+        breaker: "open",
+        last_error: "refused",
+      },
+    ]);
+  });
+
+  test("keeps a refused configuration readable beside the running one", async () => {
+    const problem = { file: "p.yaml", line: 3, column: 5, message: "unknown key" };
+    config = { ...config, refused: { at: 1_000, problems: [problem] } };
+    expect((await get("/admin/v1/config")).body).toEqual({
+      revision: 7,
+      applied_at: "1970-01-01T00:00:00.000Z",
+      tenants: 2,
+      refused: { at: "1970-01-01T00:00:01.000Z", problems: [problem] },
+    });
+  });
+
+  test("answers our own faults with 500 and keeps their words in the log", async () => {
+    const broken = { ...(opsOptions().admin as NonNullable<OpsOptions["admin"]>) };
+    await restart({
+      admin: {
+        ...broken,
+        config: () => {
+          throw new Error("secret detail");
+        },
+      },
+    });
+    const { status, body, text } = await get("/admin/v1/config");
+    expect([status, body.code]).toEqual([500, "internal"]);
+    expect(text).not.toContain("secret detail");
+    expect(logged).toEqual(["an operations request failed"]);
+  });
+});

@@ -1,0 +1,88 @@
+import type { AddressInfo } from "node:net";
+import fastify from "fastify";
+import type { FastifyInstance } from "fastify";
+import { PulseGateError } from "../../core/canonical/errors.ts";
+import type { Clock, Logger } from "../../core/environment.ts";
+import { createReadiness } from "./health.ts";
+import type { HealthCheck } from "./health.ts";
+import type { AdminPorts } from "./ports.ts";
+import { asPulseGateError, sendProblem } from "./reply.ts";
+import { addAdminRoutes } from "./routes.ts";
+
+export type { HealthCheck } from "./health.ts";
+export type { AdminPorts, ConfigState, LaneStatus } from "./ports.ts";
+
+export interface OpsOptions {
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** What `/readyz` runs: at least the log's probe. */
+  readonly checks: readonly HealthCheck[];
+  /** From then on `/readyz` answers 503, so that balancers look elsewhere; `/livez` stays. */
+  readonly draining?: (() => boolean) | undefined;
+  /** Prometheus text. */
+  readonly metrics: () => Promise<string>;
+  readonly metricsContentType: string;
+  /** Absent: the admin API is off. */
+  readonly admin?: AdminPorts | undefined;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly readyTimeoutMs?: number;
+}
+
+export interface OpsServer {
+  readonly address: { readonly host: string; readonly port: number };
+  /** Answers what is under way, then closes. */
+  close(): Promise<void>;
+}
+
+const READY_TIMEOUT_MS = 2_000;
+const READY_CACHE_MS = 1_000;
+const PARAM_LENGTH_MAX = 1_024;
+
+/** The operations port: health, metrics and, with a token, the admin API. Rejects when it can't listen. */
+export async function startOps(options: OpsOptions): Promise<OpsServer> {
+  const app = fastify({
+    logger: false,
+    bodyLimit: 1_024,
+    requestTimeout: 30_000,
+    forceCloseConnections: "idle",
+    routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
+  });
+  addErrorHandlers(app, options);
+  addProbes(app, options);
+  if (options.admin !== undefined) await addAdminRoutes(app, options.admin);
+  await app.listen({ host: options.host, port: options.port });
+  const { address, port } = app.server.address() as AddressInfo;
+  return { address: { host: address, port }, close: () => app.close() };
+}
+
+function addErrorHandlers(app: FastifyInstance, { logger, admin }: OpsOptions): void {
+  app.setErrorHandler(async (thrown, request, reply) => {
+    const error = asPulseGateError(thrown);
+    if (error.code === "internal") logger.error({ error: thrown, path: request.url }, "an operations request failed");
+    await sendProblem(reply, error);
+  });
+  app.setNotFoundHandler(async (request, reply) => {
+    const off = admin === undefined && request.url.startsWith("/admin/");
+    const detail = off ? "the admin API is off: set ops.admin_token in the configuration" : `no ${request.url} here`;
+    await sendProblem(reply, new PulseGateError("not_found", detail));
+  });
+}
+
+function addProbes(app: FastifyInstance, options: OpsOptions): void {
+  const readiness = createReadiness({
+    checks: options.checks,
+    clock: options.clock,
+    timeoutMs: options.readyTimeoutMs ?? READY_TIMEOUT_MS,
+    cacheMs: READY_CACHE_MS,
+  });
+  app.get("/livez", async () => ({ status: "ok" }));
+  app.get("/readyz", async (_request, reply) => {
+    if (options.draining?.() === true) return reply.code(503).send({ status: "draining", checks: [] });
+    const result = await readiness();
+    if (result.status !== "ready") reply.code(503).header("retry-after", 1);
+    return result;
+  });
+  app.get("/metrics", async (_request, reply) => reply.type(options.metricsContentType).send(await options.metrics()));
+}

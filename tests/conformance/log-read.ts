@@ -197,6 +197,26 @@ export function readConformance(open: () => Promise<LogUnderTest>): void {
     );
 
     it(
+      "loses no wake-up that comes while another is being taken",
+      onLog(open, async ({ log }) => {
+        const streams: Stream[] = [STREAM, OTHER];
+        const arrivals = follow(log, ALL_SLOTS);
+        for (let round = 0; round < 200; round++) {
+          const appends = streams.map(async (stream, i) => {
+            // Shifts the second append over the instants of the first one's announcement.
+            for (let tick = 0; tick < i * (round % 20); tick++) await Promise.resolve();
+            await log.append([entryOf({ stream, id: `e${round}` })]);
+          });
+          const missing = new Set(streams.map(streamKey));
+          while (missing.size > 0) for (const key of (await arrivals.next()) ?? []) missing.delete(key);
+          await Promise.all(appends);
+        }
+        expect((await log.bounds(OTHER)).end).toBe(200);
+        arrivals.stop();
+      }),
+    );
+
+    it(
       "ends when the signal aborts, also while waiting",
       onLog(open, async ({ log }) => {
         const arrivals = follow(log, ALL_SLOTS);

@@ -111,6 +111,12 @@ export const ERROR_CODES = {
 
 export type ErrorCode = keyof typeof ERROR_CODES;
 
+/** `retryable` on every wire: the same request may succeed later. True for every fault of ours, since a repeat is safe. */
+export function isRetryable(code: ErrorCode): boolean {
+  const { disposition, http } = ERROR_CODES[code];
+  return disposition === "retry" || http >= 500;
+}
+
 /** One thing wrong with an input: where (RFC 6901 pointer), what kind, in words. */
 export interface Violation {
   /** RFC 6901 JSON pointer into the event as sent; "" is the whole. */
@@ -134,6 +140,7 @@ export const VIOLATION_CODES = {
   number_out_of_range: "The number is too large to be represented",
   too_large: "The event is larger than the limit",
   header_mismatch: "The member and the header say different things",
+  already_used: "The value was used before with another event",
 } as const;
 
 export type ViolationCode = keyof typeof VIOLATION_CODES;

@@ -43,13 +43,30 @@ export function parseEvent(bytes: Buffer, context: ParseContext): ParsedEvent {
 /** As `parseEvent`, for the JSON text between two offsets of UTF-8 that was checked already. */
 export function parseEventAt(bytes: Buffer, from: number, to: number, context: ParseContext): ParsedEvent {
   if (to - from > context.eventBytesMax) return tooLarge(to - from, context);
-  const start = skipSpace(bytes, from, to);
-  if (start >= to || bytes[start] !== OPEN_BRACE) return notAnObject(bytes, from, to);
-  const behind = scanObject(bytes, start, to, members);
-  if (behind < 0) return refused("malformed_json", [invalidJson({ bytes, from, to, at: ~behind })]);
-  const rest = skipSpace(bytes, behind, to);
-  if (rest < to) return refused("malformed_json", [invalidJson({ bytes, from, to, at: rest })]);
-  return eventOf(bytes, start, context);
+  const { event, behind } = parseElement(bytes, skipSpace(bytes, from, to), to, context);
+  const rest = behind < 0 ? ~behind : skipSpace(bytes, behind, to);
+  if (behind >= 0 && rest === to) return event as ParsedEvent;
+  return refused("malformed_json", [invalidJson({ bytes, from, to, at: rest })]);
+}
+
+/**
+ * Parses the event whose JSON text starts at `from` and ends before `to`. `behind` is the offset
+ * behind it, or `~offset` of a syntax error, and then there is no event.
+ */
+export function parseElement(bytes: Buffer, from: number, to: number, context: ParseContext): Element {
+  if (from < to && bytes[from] === OPEN_BRACE) {
+    const behind = scanObject(bytes, from, to, members);
+    if (behind < 0) return { behind, event: undefined };
+    if (behind - from > context.eventBytesMax) return { behind, event: tooLarge(behind - from, context) };
+    return { behind, event: eventOf(bytes, from, context) };
+  }
+  const behind = scanValue(bytes, from, to, []);
+  return { behind, event: behind < 0 ? undefined : NOT_AN_OBJECT };
+}
+
+export interface Element {
+  readonly behind: number;
+  readonly event: ParsedEvent | undefined;
 }
 
 export function notUtf8(pointer: string): Violation {
@@ -82,17 +99,13 @@ function tooLarge(bytes: number, context: ParseContext): ParsedEvent {
   return refused("event_too_large", [{ pointer: "", code: "too_large", detail }]);
 }
 
-function notAnObject(bytes: Buffer, from: number, to: number): ParsedEvent {
-  const start = skipSpace(bytes, from, to);
-  const behind = scanValue(bytes, start, to, []);
-  const rest = behind < 0 ? ~behind : skipSpace(bytes, behind, to);
-  if (behind < 0 || rest < to) return refused("malformed_json", [invalidJson({ bytes, from, to, at: rest })]);
-  return refused("invalid_event", [{ pointer: "", code: "not_an_object", detail: "an event must be a JSON object" }]);
-}
-
 function refused(code: ErrorCode, violations: readonly Violation[]): ParsedEvent {
   return { ok: false, code, violations };
 }
+
+const NOT_AN_OBJECT = refused("invalid_event", [
+  { pointer: "", code: "not_an_object", detail: "an event must be a JSON object" },
+]);
 
 function eventOf(bytes: Buffer, start: number, context: ParseContext): ParsedEvent {
   const reader = new EventReader(bytes, context);

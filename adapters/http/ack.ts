@@ -1,0 +1,16 @@
+import { timestamp } from "../../core/canonical/codec.ts";
+import type { IngestResult } from "../../core/ingestion/ingest.ts";
+import { formatPosition } from "../../core/ingestion/log.ts";
+
+type Stored = Extract<IngestResult, { type: "accepted" | "duplicate" }>;
+
+/** The members of an acknowledgement, without braces. ASCII only: ids are. */
+export function ackMembers({ type, eventId, stream, sequence, receivedAt }: Stored): string {
+  const duplicate = type === "duplicate" ? ',"duplicate":true' : "";
+  return `"event_id":${quoted(eventId)},"position":"${formatPosition(stream, sequence)}","received_at":"${timestamp(receivedAt)}"${duplicate}`;
+}
+
+/** Event ids are printable ASCII: two characters of it need an escape. */
+function quoted(text: string): string {
+  return text.includes('"') || text.includes("\\") ? JSON.stringify(text) : `"${text}"`;
+}

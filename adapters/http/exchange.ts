@@ -1,0 +1,155 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ErrorCode, Violation } from "../../core/canonical/errors.ts";
+import { ERROR_CODES, PulseGateError } from "../../core/canonical/errors.ts";
+import type { Ids } from "../../core/canonical/id.ts";
+import type { Clock, Logger } from "../../core/environment.ts";
+import type { Admitted } from "../../core/ingestion/admit.ts";
+import type { IngestMetrics } from "../../core/ingestion/metrics.ts";
+import { problemJson } from "./problem.ts";
+import { traceIdOf } from "./request-head.ts";
+
+/** What all exchanges of one server share. */
+export interface ExchangeScope {
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly logger: Logger;
+  readonly metrics: IngestMetrics;
+  /** No new connections any more: answers say `Connection: close`. */
+  draining: boolean;
+}
+
+export interface Refusal {
+  readonly violations?: readonly Violation[] | undefined;
+  /** Pairs of name and value. */
+  readonly headers?: readonly string[];
+  readonly retryAfterMs?: number | undefined;
+}
+
+/** One request and its one answer. */
+export class Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly scope: ExchangeScope;
+  readonly startedMs: number;
+  admitted: Admitted | undefined;
+  answered = false;
+  /** The client waits for `100 Continue` before it sends the body. */
+  continues = false;
+  /** The connection is broken or late: nothing more is read from it, and it ends with this answer. */
+  closing = false;
+  private knownTraceId: string | undefined;
+
+  constructor(request: IncomingMessage, response: ServerResponse, scope: ExchangeScope) {
+    this.request = request;
+    this.response = response;
+    this.scope = scope;
+    this.startedMs = scope.clock.monotonic();
+  }
+
+  /** Of the `traceparent`, or a new one. */
+  get traceId(): string {
+    if (this.knownTraceId === undefined) {
+      const traceparent = this.request.headers.traceparent;
+      const given = typeof traceparent === "string" ? traceIdOf(traceparent) : undefined;
+      this.knownTraceId = given ?? this.scope.ids.traceId();
+    }
+    return this.knownTraceId;
+  }
+
+  /** Answers with JSON text that holds ASCII only. */
+  reply(status: number, json: string): void {
+    this.send(status, ["Content-Type", "application/json", "Content-Length", String(json.length)], json);
+  }
+
+  /** Answers with JSON text of any characters. */
+  replyText(status: number, json: string): void {
+    this.send(status, ["Content-Type", "application/json", "Content-Length", String(Buffer.byteLength(json))], json);
+  }
+
+  /** Answers with a problem document. */
+  refuse(code: ErrorCode, detail: string, refusal: Refusal = {}): void {
+    const { http: status } = ERROR_CODES[code];
+    const body = problemJson({ code, detail, traceId: this.traceId, violations: refusal.violations });
+    const length = String(Buffer.byteLength(body));
+    const headers = ["Content-Type", "application/problem+json", "Content-Length", length, ...(refusal.headers ?? [])];
+    if (status === 503) {
+      headers.push("Retry-After", retryAfter(refusal.retryAfterMs));
+      this.scope.metrics.backpressure(this.admitted?.tenant.id, code);
+    }
+    this.send(status, headers, body);
+  }
+
+  /** Answers that we failed, whatever it was: the client is never told that it was its fault. */
+  fail(error: unknown): void {
+    const code = faultCode(error);
+    const fields = { trace_id: this.traceId, tenant_id: this.admitted?.tenant.id, err: error };
+    if (code === "internal") this.scope.logger.error(fields, "an unexpected fault while a request was handled");
+    const retryAfterMs = error instanceof PulseGateError ? error.retryAfterMs : undefined;
+    this.refuse(code, FAULT_DETAILS[code] ?? "the request failed; nothing is acknowledged", { retryAfterMs });
+  }
+
+  private send(status: number, headers: string[], body: string): void {
+    if (this.answered) return;
+    this.answered = true;
+    const { response } = this;
+    const linger = !this.closing && hasUnreadBody(this.request);
+    if (this.closing || linger || this.scope.draining) headers.push("Connection", "close");
+    response.writeHead(status, headers);
+    if (linger) lingerAfter(this, body);
+    else response.end(body);
+    this.scope.metrics.request({
+      adapter: "http",
+      tenantId: this.admitted?.tenant.id,
+      status,
+      latencyMs: this.scope.clock.monotonic() - this.startedMs,
+    });
+  }
+}
+
+function retryAfter(ms = RETRY_AFTER_MS): string {
+  return String(Math.max(1, Math.ceil(ms / 1000)));
+}
+
+const RETRY_AFTER_MS = 1000;
+
+/** Codes that a log may answer and a client may see; all else is a fault that we did not foresee. */
+function faultCode(error: unknown): ErrorCode {
+  if (!(error instanceof PulseGateError)) return "internal";
+  if (error.code in FAULT_DETAILS) return error.code;
+  return ERROR_CODES[error.code].http === 503 ? "log_unavailable" : "internal";
+}
+
+const FAULT_DETAILS: Partial<Record<ErrorCode, string>> = {
+  log_unavailable: "whether the event was stored is unknown: repeat it with the same event_id or idempotency key",
+  log_full: "the storage is full; nothing was acknowledged",
+  overloaded: "too much is under way; nothing was acknowledged",
+  shutting_down: "this instance is going down; nothing was acknowledged",
+};
+
+/** Bodies up to here are read to their end after an early answer, so that the connection can go on. */
+const SKIPPED_BYTES_MAX = 64 * 1024;
+
+function hasUnreadBody(request: IncomingMessage): boolean {
+  if (request.complete) return false;
+  const { "content-length": length, "transfer-encoding": encoding } = request.headers;
+  if (encoding !== undefined) return true;
+  return length !== undefined && Number(length) > SKIPPED_BYTES_MAX;
+}
+
+/** How much more of a refused body is read before the connection is cut. */
+const LINGER_BYTES_MAX = 1024 * 1024;
+
+/**
+ * Sends the answer, but closes only after the client has stopped sending: closing with unread bytes
+ * resets the connection, and the client might never see the answer.
+ */
+function lingerAfter({ request, response }: Exchange, body: string): void {
+  response.write(body);
+  let read = 0;
+  request.on("data", (chunk: Buffer) => {
+    read += chunk.length;
+    if (read > LINGER_BYTES_MAX) request.destroy();
+  });
+  request.on("end", () => response.end());
+  request.resume();
+}

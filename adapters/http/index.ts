@@ -1,0 +1,128 @@
+import { createServer } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { Server as NetServer } from "node:net";
+import type { AddressInfo } from "node:net";
+import type { Ids } from "../../core/canonical/id.ts";
+import type { Clock, Logger } from "../../core/environment.ts";
+import type { Admission } from "../../core/ingestion/admit.ts";
+import type { Ingestor } from "../../core/ingestion/ingest.ts";
+import type { IngestMetrics } from "../../core/ingestion/metrics.ts";
+import type { Limits } from "../../core/ingestion/revision.ts";
+import type { ExchangeScope } from "./exchange.ts";
+import { Exchange } from "./exchange.ts";
+import type { FateLookup } from "./fate.ts";
+import type { HandlerPorts } from "./handle.ts";
+import { handle } from "./handle.ts";
+import { onClientError, track } from "./connection-errors.ts";
+
+export type { FateLookup } from "./fate.ts";
+
+export interface HttpOptions {
+  readonly host: string;
+  /** 0 for any free one. */
+  readonly port: number;
+  readonly ingestor: Ingestor;
+  readonly admission: Admission;
+  readonly fate: FateLookup;
+  /** Asked at each request: a new revision's limits count from the next one on. */
+  readonly limits: () => Limits;
+  readonly ids: Ids;
+  readonly logger: Logger;
+  readonly metrics: IngestMetrics;
+  readonly clock: Clock;
+  /** Memory for bodies that are on their way and need more than one read, all connections together. */
+  readonly bodyMemoryBytesMax?: number;
+}
+
+export interface HttpAdapter {
+  readonly address: { readonly host: string; readonly port: number };
+  /**
+   * Stops accepting; what is under way is answered, with `Connection: close`. Resolves when all
+   * connections are gone; those that are not by the deadline are cut.
+   */
+  drain(deadlineMs: number): Promise<void>;
+}
+
+const BODY_MEMORY_BYTES_MAX = 256 * 1024 * 1024;
+const HEADER_BYTES_MAX = 16 * 1024;
+/** How often deadlines of connections are looked at: that much later they may take effect. */
+const DEADLINE_CHECK_MS = 500;
+
+/** Starts the data port. Rejects when it can't listen (`EADDRINUSE`, `EACCES`, …). */
+export async function startHttp(options: HttpOptions): Promise<HttpAdapter> {
+  const { clock, ids, logger, metrics } = options;
+  const scope: ExchangeScope = { clock, ids, logger, metrics, draining: false };
+  const server = createServer({ maxHeaderSize: HEADER_BYTES_MAX, connectionsCheckingInterval: DEADLINE_CHECK_MS });
+  serve(server, scope, options);
+  await listening(server, options);
+  // Out of file descriptors and the like: this connection is lost, the others go on.
+  server.on("error", (err) => logger.error({ err }, "a connection could not be accepted"));
+  const { address: host, port } = server.address() as AddressInfo;
+  return { address: { host, port }, drain: (deadlineMs) => drain(server, scope, deadlineMs) };
+}
+
+function serve(server: Server, scope: ExchangeScope, options: HttpOptions): void {
+  const budget = { bytesMax: options.bodyMemoryBytesMax ?? BODY_MEMORY_BYTES_MAX, used: 0 };
+  const { ingestor, admission, fate, limits } = options;
+  const ports: HandlerPorts = { ingestor, admission, fate, limits, budget };
+  const onRequest = (continues: boolean) => (request: IncomingMessage, response: ServerResponse) => {
+    const exchange = new Exchange(request, response, scope);
+    exchange.continues = continues;
+    track(exchange);
+    try {
+      handle(exchange, ports);
+    } catch (error) {
+      exchange.fail(error);
+    }
+  };
+  applyLimits(server, limits());
+  server.on("connection", () => applyLimits(server, limits()));
+  server.on("request", onRequest(false));
+  server.on("checkContinue", onRequest(true));
+  server.on("clientError", (error, socket) =>
+    onClientError(error, socket as Parameters<typeof onClientError>[1], scope),
+  );
+  server.on("drop", () => scope.metrics.backpressure(undefined, "connections"));
+}
+
+function applyLimits(server: Server, limits: Limits): void {
+  server.headersTimeout = limits.headerTimeoutMs;
+  server.requestTimeout = limits.headerTimeoutMs + limits.bodyTimeoutMs;
+  server.keepAliveTimeout = limits.keepAliveTimeoutMs;
+  server.maxConnections = limits.connectionsMax;
+}
+
+function listening(server: Server, { host, port }: HttpOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ host, port, backlog: LISTEN_BACKLOG }, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+}
+
+const LISTEN_BACKLOG = 1024;
+/** Kept-alive connections may still bring a request: they get its answer instead of a reset. */
+const IDLE_GRACE_MS = 250;
+
+async function drain(server: Server, scope: ExchangeScope, deadlineMs: number): Promise<void> {
+  scope.draining = true;
+  const deadline = new AbortController();
+  const closed = new Promise<void>((resolve) => {
+    // http's own close() would cut idle connections at once; net's only stops listening.
+    NetServer.prototype.close.call(server, () => resolve());
+  });
+  const cut = async () => {
+    await scope.clock.sleep(Math.min(IDLE_GRACE_MS, deadlineMs), deadline.signal);
+    server.closeIdleConnections();
+    await scope.clock.sleep(deadlineMs - IDLE_GRACE_MS, deadline.signal);
+    if (!deadline.signal.aborted) server.closeAllConnections();
+  };
+  const cutting = cut();
+  await closed;
+  deadline.abort();
+  await cutting;
+  // Ends the checks of deadlines, which hold nothing but a timer now.
+  server.close();
+}

@@ -1,0 +1,292 @@
+import type { CanonicalEvent } from "../canonical/event.ts";
+import { Fifo, MinHeap } from "../qps/queue.ts";
+import type { Attempt, DeadLetter, LogEntry } from "./log.ts";
+
+export type SlotState = "fresh" | "preparing" | "ready" | "sending" | "waiting" | "settled" | "dropped";
+
+export type SlotOutcome =
+  | { readonly type: "delivered" }
+  | { readonly type: "filtered"; readonly reason: string }
+  | { readonly type: "dead"; readonly deadLetter: DeadLetter }
+  | { readonly type: "erased" };
+
+/** One event between read and commit. */
+export interface Slot {
+  readonly sequence: number;
+  /** One past the last sequence that it stands for: more than one only where the log has a hole. */
+  readonly to: number;
+  readonly receivedAt: number;
+  /** Monotonic milliseconds. */
+  readonly readAt: number;
+  /** Canonical bytes as accepted; let go once settled. */
+  bytes: Buffer;
+  /** What a batch's size counts. */
+  size: number;
+  /** After the transform chain. */
+  event: CanonicalEvent | undefined;
+  state: SlotState;
+  /** Monotonic milliseconds, while waiting. */
+  dueAt: number;
+  /** Times sent or transformed, whatever came of it. */
+  tries: number;
+  /** Tries that count against the limit: those that failed while the sink worked for others. */
+  attempts: number;
+  /** The target's count of signs of life when this event last failed alone. */
+  failedAloneAt: number | undefined;
+  /** Sent with at most so many, itself included: halves when a whole batch fails, to find the guilty one. */
+  togetherMax: number;
+  history: Attempt[];
+  outcome: SlotOutcome | undefined;
+}
+
+export interface WindowOptions {
+  /** The lane's cursor: the first sequence to read. */
+  readonly cursor: number;
+  readonly eventsMax: number;
+  readonly bytesMax: number;
+}
+
+const NOTHING = Buffer.alloc(0);
+
+/**
+ * The events that a lane has read and not committed, in order, each with its own fate. Events may
+ * settle in any order; `collect` gives only the contiguous settled prefix, so a cursor made from it
+ * never passes an unsettled event.
+ */
+export class LaneWindow {
+  readonly #options: WindowOptions;
+  readonly #slots = new Fifo<Slot>();
+  readonly #fresh = new Fifo<Slot>();
+  readonly #ready = new Fifo<Slot>();
+  readonly #waiting = new MinHeap<{ readonly dueAt: number; readonly slot: Slot }>((entry) => entry.dueAt);
+  readonly #counts: Record<SlotState, number> = {
+    fresh: 0,
+    preparing: 0,
+    ready: 0,
+    sending: 0,
+    waiting: 0,
+    settled: 0,
+    dropped: 0,
+  };
+  #nextRead: number;
+  #bytes = 0;
+  #collected = 0;
+
+  constructor(options: WindowOptions) {
+    this.#options = options;
+    this.#nextRead = options.cursor;
+  }
+
+  /** The sequence to read from next. */
+  get nextRead(): number {
+    return this.#nextRead;
+  }
+
+  /** Events read and not committed. */
+  get size(): number {
+    return this.#slots.size + this.#collected;
+  }
+
+  /** Bytes held for events that are not settled, or dead and not committed. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  count(state: SlotState): number {
+    return this.#counts[state];
+  }
+
+  /** Room for reading ahead; may be negative in bytes, by the last entry. */
+  room(): { readonly entries: number; readonly bytes: number } {
+    return { entries: this.#options.eventsMax - this.size, bytes: this.#options.bytesMax - this.#bytes };
+  }
+
+  /** The oldest event that is not settled. */
+  oldest(): Slot | undefined {
+    for (const slot of this.#slots) if (slot.state !== "settled") return slot;
+    return undefined;
+  }
+
+  /** Takes entries as read from `nextRead` on. Returns how many sequences were missing from the log. */
+  push(entries: readonly LogEntry[], readAt: number): number {
+    let missing = 0;
+    for (const entry of entries) {
+      // Another reader's answer of before a `shed` may overlap; each sequence is taken once.
+      if (entry.sequence < this.#nextRead) continue;
+      if (entry.sequence > this.#nextRead) missing += this.#pushHole(entry, readAt);
+      const slot = newSlot(entry, readAt);
+      this.#nextRead = slot.to;
+      this.#bytes += entry.bytes.length;
+      this.#slots.push(slot);
+      this.#counts.fresh += 1;
+      this.#fresh.push(slot);
+    }
+    return missing;
+  }
+
+  #pushHole(next: LogEntry, readAt: number): number {
+    const hole = newSlot(
+      { sequence: this.#nextRead, receivedAt: next.receivedAt, bytes: NOTHING },
+      readAt,
+      next.sequence,
+    );
+    hole.state = "settled";
+    hole.outcome = { type: "erased" };
+    this.#counts.settled += 1;
+    this.#slots.push(hole);
+    return next.sequence - this.#nextRead;
+  }
+
+  /** Lets events whose time to be tried again has come join the others. */
+  wakeDue(now: number): void {
+    for (let entry = this.#waiting.peek(); entry !== undefined && entry.dueAt <= now; entry = this.#waiting.peek()) {
+      this.#waiting.pop();
+      if (isCurrent(entry)) this.#requeue(entry.slot);
+    }
+  }
+
+  /** Up to `max` events to decode and transform, in order. Each must come back by `prepared`, `retryAt`, `giveBack` or `settle`. */
+  takeFresh(max: number): Slot[] {
+    const taken: Slot[] = [];
+    while (taken.length < max) {
+      const slot = nextIn(this.#fresh, "fresh");
+      if (slot === undefined) break;
+      this.#fresh.shift();
+      this.#move(slot, "preparing");
+      taken.push(slot);
+    }
+    return taken;
+  }
+
+  prepared(slot: Slot, event: CanonicalEvent, size: number): void {
+    slot.event = event;
+    slot.size = size;
+    this.#move(slot, "ready");
+    this.#ready.push(slot);
+  }
+
+  /** The next batch, at least one event if any is ready. Each must come back by `settle`, `retryAt` or `giveBack`. */
+  takeBatch(limits: { readonly eventsMax: number; readonly bytesMax: number }): Slot[] {
+    const batch: Slot[] = [];
+    let together = limits.eventsMax;
+    let bytes = 0;
+    while (batch.length < together) {
+      const slot = nextIn(this.#ready, "ready");
+      if (slot === undefined) break;
+      bytes += slot.size;
+      if (batch.length > 0 && (bytes > limits.bytesMax || slot.togetherMax <= batch.length)) break;
+      this.#ready.shift();
+      this.#move(slot, "sending");
+      batch.push(slot);
+      together = Math.min(together, slot.togetherMax);
+    }
+    return batch;
+  }
+
+  /** Tries the event again from `dueAt` on: from where it stood, the chain or the sink. */
+  retryAt(slot: Slot, dueAt: number): void {
+    slot.dueAt = dueAt;
+    this.#move(slot, "waiting");
+    this.#waiting.push({ dueAt, slot });
+  }
+
+  /** Puts an event behind all that are ready: it was not sent, or its failure says nothing about it. */
+  giveBack(slot: Slot): void {
+    this.#requeue(slot);
+  }
+
+  settle(slot: Slot, outcome: SlotOutcome): void {
+    if (outcome.type !== "dead") this.#bytes -= slot.bytes.length;
+    if (outcome.type !== "dead") slot.bytes = NOTHING;
+    slot.event = undefined;
+    slot.outcome = outcome;
+    this.#move(slot, "settled");
+  }
+
+  /** When the next waiting event is due. */
+  nextDueAt(): number | undefined {
+    for (;;) {
+      const entry = this.#waiting.peek();
+      if (entry === undefined) return undefined;
+      if (isCurrent(entry)) return entry.dueAt;
+      this.#waiting.pop();
+    }
+  }
+
+  /** Takes the contiguous settled prefix out; it counts towards the size until `committed`. */
+  collect(): Slot[] {
+    const prefix: Slot[] = [];
+    for (let slot = this.#slots.peek(); slot?.state === "settled"; slot = this.#slots.peek()) {
+      this.#slots.shift();
+      this.#counts.settled -= 1;
+      prefix.push(slot);
+    }
+    this.#collected += prefix.length;
+    return prefix;
+  }
+
+  /** What `collect` gave is durable. */
+  committed(prefix: readonly Slot[]): void {
+    this.#collected -= prefix.length;
+    for (const slot of prefix) this.#bytes -= slot.bytes.length;
+  }
+
+  /** Gives up events at the end that nothing was done with, down to `keep` in all; they are read again later. */
+  shed(keep: number): void {
+    for (let slot = this.#slots.last(); slot !== undefined && this.#slots.size > keep; slot = this.#slots.last()) {
+      if (slot.tries > 0 || (slot.state !== "fresh" && slot.state !== "ready")) return;
+      this.#slots.pop();
+      this.#counts[slot.state] -= 1;
+      this.#bytes -= slot.bytes.length;
+      this.#nextRead = slot.sequence;
+      slot.state = "dropped";
+      slot.bytes = NOTHING;
+      slot.event = undefined;
+    }
+  }
+
+  #requeue(slot: Slot): void {
+    const state = slot.event === undefined ? "fresh" : "ready";
+    this.#move(slot, state);
+    (state === "fresh" ? this.#fresh : this.#ready).push(slot);
+  }
+
+  #move(slot: Slot, state: SlotState): void {
+    this.#counts[slot.state] -= 1;
+    this.#counts[state] += 1;
+    slot.state = state;
+  }
+}
+
+function newSlot(entry: LogEntry, readAt: number, to = entry.sequence + 1): Slot {
+  return {
+    sequence: entry.sequence,
+    to,
+    receivedAt: entry.receivedAt,
+    readAt,
+    bytes: entry.bytes,
+    size: entry.bytes.length,
+    event: undefined,
+    state: "fresh",
+    dueAt: 0,
+    tries: 0,
+    attempts: 0,
+    failedAloneAt: undefined,
+    togetherMax: Number.POSITIVE_INFINITY,
+    history: [],
+    outcome: undefined,
+  };
+}
+
+/** Queues are not searched when an event leaves them by another way: what is stale is skipped here. */
+function nextIn(queue: Fifo<Slot>, state: SlotState): Slot | undefined {
+  for (let slot = queue.peek(); slot !== undefined; slot = queue.peek()) {
+    if (slot.state === state) return slot;
+    queue.shift();
+  }
+  return undefined;
+}
+
+function isCurrent({ dueAt, slot }: { readonly dueAt: number; readonly slot: Slot }): boolean {
+  return slot.state === "waiting" && slot.dueAt === dueAt;
+}

@@ -1,0 +1,193 @@
+import { decodeEvent, encodeEvent, payloadOf } from "../core/canonical/codec.ts";
+import {
+  type CanonicalEvent,
+  IDEMPOTENCY_KEY_PATTERN,
+  NAME_PATTERN,
+  TRACE_ID_PATTERN,
+} from "../core/canonical/event.ts";
+import type { TransformPlugin } from "../plugins/contract.ts";
+import type { Calls } from "./call.ts";
+import type { PluginHost } from "./host.ts";
+import { codeText, errorCode, errorText, filterLabel, reasonText } from "./text.ts";
+
+/** What the chain made of one event. */
+export type Prepared =
+  | { readonly type: "ok"; readonly event: CanonicalEvent; readonly size: number }
+  | { readonly type: "filtered"; readonly reason: string }
+  | {
+      readonly type: "failed";
+      readonly stage: string;
+      readonly code: string;
+      readonly reason: string;
+      readonly retryable: boolean;
+    };
+
+export interface ChainInput {
+  readonly bytes: Buffer;
+  /** 1 on the first try. */
+  readonly attempt: number;
+}
+
+export type Transforms = readonly PluginHost<TransformPlugin>[];
+
+/** Decodes without any transform: the payload is not looked at. */
+export function decodeOnly(bytes: Buffer): Prepared {
+  try {
+    return { type: "ok", event: decodeEvent(bytes), size: bytes.length };
+  } catch (error) {
+    return { type: "failed", stage: "decode", code: "undecodable", reason: errorText(error), retryable: false };
+  }
+}
+
+/**
+ * Runs events through the chain side by side, under one deadline for all of them. Never rejects; an
+ * event that is not through at the deadline fails alone. Undefined where the call was aborted.
+ */
+export async function runChain(options: {
+  readonly transforms: Transforms;
+  readonly inputs: readonly ChainInput[];
+  readonly calls: Calls;
+  readonly timeoutMs: number;
+}): Promise<(Prepared | undefined)[]> {
+  const { transforms, inputs, calls, timeoutMs } = options;
+  const runs = inputs.map((input) => ({ input, at: 0, result: undefined as Prepared | undefined }));
+  const end = await calls.run(timeoutMs, (signal) => Promise.all(runs.map((run) => runOne(run, transforms, signal))));
+  if (end.type === "aborted") return runs.map((run) => run.result);
+  return runs.map((run) => run.result ?? late(transforms[run.at]));
+}
+
+interface Run {
+  readonly input: ChainInput;
+  /** Index of the transform at work. */
+  at: number;
+  result: Prepared | undefined;
+}
+
+async function runOne(run: Run, transforms: Transforms, signal: AbortSignal): Promise<void> {
+  const decoded = decodeOnly(run.input.bytes);
+  if (decoded.type !== "ok") {
+    run.result = decoded;
+    return;
+  }
+  let event = decoded.event;
+  for (const host of transforms) {
+    const step = await applyOne(host, event, run.input.attempt, signal);
+    if (signal.aborted) return;
+    if (step.type !== "ok") {
+      run.result = step;
+      return;
+    }
+    event = step.event;
+    run.at += 1;
+  }
+  run.result = reencode(event, run.input.bytes, transforms[transforms.length - 1]);
+}
+
+type Step = { readonly type: "ok"; readonly event: CanonicalEvent } | Exclude<Prepared, { type: "ok" }>;
+
+async function applyOne(
+  host: PluginHost<TransformPlugin>,
+  event: CanonicalEvent,
+  attempt: number,
+  signal: AbortSignal,
+): Promise<Step> {
+  // Kept apart: a transform may change the event that it was given in place.
+  const identity = {
+    event_id: event.event_id,
+    tenant_id: event.tenant_id,
+    received_at: event.received_at,
+    source: event.source,
+  };
+  try {
+    const outcome = await host.instance?.process(event, host.context(attempt, signal));
+    switch (outcome?.type) {
+      case "ok":
+        return checked(host, outcome.event, identity);
+      case "drop":
+        return { type: "filtered", reason: filterLabel(host.name, outcome.reason) };
+      case "error":
+        return failed(
+          host,
+          codeText((outcome as { code?: unknown }).code),
+          reasonText(outcome.reason),
+          outcome.retryable === true,
+        );
+      default:
+        return failed(host, "plugin_error", `${host.label} returned no outcome`, false);
+    }
+  } catch (error) {
+    return failed(host, errorCode(error), `${host.label} threw: ${errorText(error)}`, false);
+  }
+}
+
+type Identity = Pick<CanonicalEvent, "event_id" | "tenant_id" | "received_at" | "source">;
+
+function checked(host: PluginHost<TransformPlugin>, event: CanonicalEvent, identity: Identity): Step {
+  const fault = faultOf(event);
+  if (fault !== undefined)
+    return failed(host, "plugin_error", `${host.label} returned an invalid event: ${fault}`, false);
+  const kept =
+    event.event_id === identity.event_id &&
+    event.tenant_id === identity.tenant_id &&
+    event.received_at === identity.received_at &&
+    event.source === identity.source;
+  return { type: "ok", event: kept ? event : { ...event, ...identity } };
+}
+
+function faultOf(event: CanonicalEvent): string | undefined {
+  if (typeof event !== "object" || event === null) return "not an object";
+  if (typeof event.event_type !== "string" || !NAME_PATTERN.test(event.event_type)) return "event_type";
+  if (typeof event.occurred_at !== "string" || Number.isNaN(Date.parse(event.occurred_at))) return "occurred_at";
+  if (!isOptional(event.trace_id, TRACE_ID_PATTERN)) return "trace_id";
+  if (!isOptional(event.idempotency_key, IDEMPOTENCY_KEY_PATTERN)) return "idempotency_key";
+  // An accessor is the codec's own, not read yet: looking at it here would parse the payload.
+  const payload = Object.getOwnPropertyDescriptor(event, "payload");
+  if (payload?.get !== undefined) return undefined;
+  return isObject(event.payload) ? undefined : "payload";
+}
+
+function isOptional(value: unknown, pattern: RegExp): boolean {
+  return value === undefined || (typeof value === "string" && pattern.test(value));
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/**
+ * One serialisation after the chain, if anything was changed: the sink gets an event of plain data
+ * whose payload it can pass on without another, and nothing that a transform still holds.
+ */
+function reencode(event: CanonicalEvent, accepted: Buffer, last: PluginHost<TransformPlugin> | undefined): Prepared {
+  try {
+    const bytes = encodeEvent(event);
+    if (bytes === accepted) return { type: "ok", event, size: accepted.length };
+    if (payloadOf(bytes)[0] !== OPENING_BRACE) return invalid(last, "payload");
+    return { type: "ok", event: decodeEvent(bytes), size: bytes.length };
+  } catch (error) {
+    return invalid(last, errorText(error));
+  }
+}
+
+const OPENING_BRACE = 0x7b;
+
+function invalid(host: PluginHost<TransformPlugin> | undefined, fault: string): Prepared {
+  return host === undefined
+    ? { type: "failed", stage: "decode", code: "undecodable", reason: fault, retryable: false }
+    : failed(host, "plugin_error", `${host.label} returned an invalid event: ${fault}`, false);
+}
+
+function late(host: PluginHost<TransformPlugin> | undefined): Prepared {
+  if (host === undefined)
+    return { type: "failed", stage: "decode", code: "timeout", reason: "no result", retryable: true };
+  return failed(host, "timeout", `${host.label} did not answer within its deadline`, true);
+}
+
+function failed(
+  host: PluginHost<TransformPlugin>,
+  code: string,
+  reason: string,
+  retryable: boolean,
+): Prepared & { type: "failed" } {
+  return { type: "failed", stage: host.stage, code, reason, retryable };
+}

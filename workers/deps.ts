@@ -1,0 +1,31 @@
+import type { Logger, Random } from "../core/environment.ts";
+import type { LaneStore, LogReader } from "../core/ingestion/log.ts";
+import type { LaneMetrics } from "../core/ingestion/metrics.ts";
+import type { PluginDefinition, PluginMetrics } from "../plugins/contract.ts";
+import type { Committer } from "./committer.ts";
+import type { Pace } from "./pace.ts";
+import type { ReadBudget } from "./read-budget.ts";
+import type { Timers } from "./timers.ts";
+
+/** What all lanes of one worker share. */
+export interface WorkerDeps {
+  readonly log: LogReader & LaneStore;
+  readonly committer: Committer;
+  readonly timers: Timers;
+  readonly pace: Pace;
+  readonly budget: ReadBudget;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly metrics: LaneMetrics;
+  readonly pluginMetrics: (plugin: string) => PluginMetrics;
+  readonly findPlugin: (name: string) => PluginDefinition | undefined;
+}
+
+/** The last thing that went wrong, for `status`. */
+export interface LaneError {
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  readonly stage: string;
+  readonly code: string;
+  readonly message: string;
+}

@@ -1,0 +1,240 @@
+import { PulseGateError } from "../core/canonical/errors.ts";
+import {
+  type Claim,
+  laneKey,
+  type LaneId,
+  type LaneState,
+  type StreamKey,
+  slotOf,
+  streamKey,
+} from "../core/ingestion/log.ts";
+import type { PluginUse, Revision, SinkUse, TenantConfig } from "../core/ingestion/revision.ts";
+import { type LanePlan, lanesOf } from "../core/router/lanes.ts";
+import type { SinkDefinition, TransformDefinition } from "../plugins/contract.ts";
+import type { WorkerDeps } from "./deps.ts";
+import { LaneRunner } from "./lane.ts";
+import { Target } from "./target.ts";
+import { Chain } from "./transforms.ts";
+
+/** Lanes created at the same time; each is a write of the store. */
+const OPENINGS_MAX = 64;
+/** A changed or removed lane's delivery under way may take so long before it is cancelled. */
+const DRAIN_MS = 5_000;
+const PLUGIN_CLOSE_MS = 5_000;
+
+interface Shared<T> {
+  readonly signature: string;
+  readonly part: T;
+}
+
+/** The running lanes of a worker, with the chains and targets that they share. */
+export class LaneSet {
+  readonly #deps: WorkerDeps;
+  readonly #onFenced: (lane: LaneRunner) => void;
+  readonly #lanes = new Map<string, { readonly signature: string; readonly runner: LaneRunner }>();
+  readonly #byStream = new Map<StreamKey, Set<LaneRunner>>();
+  readonly #chains = new Map<string, Shared<Chain>>();
+  readonly #targets = new Map<string, Shared<Target>>();
+
+  constructor(deps: WorkerDeps, onFenced: (lane: LaneRunner) => void) {
+    this.#deps = deps;
+    this.#onFenced = onFenced;
+  }
+
+  all(): LaneRunner[] {
+    return [...this.#lanes.values()].map(({ runner }) => runner);
+  }
+
+  wake(stream: StreamKey): void {
+    for (const runner of this.#byStream.get(stream) ?? []) runner.wake();
+  }
+
+  wakeAll(): void {
+    for (const runner of this.all()) runner.wake();
+  }
+
+  abort(): void {
+    for (const runner of this.all()) runner.abort();
+  }
+
+  /** Throws if the revision names a plugin that is not there, or of the wrong kind. */
+  check(revision: Revision): void {
+    for (const tenant of revision.tenants) {
+      for (const use of tenant.transforms) this.#transform(use);
+      for (const use of tenant.sinks) this.#sink(use);
+    }
+  }
+
+  /** Ends lanes whose claim is not among those held: their new owner may deliver already. */
+  lose(held: ReadonlyMap<number, Claim>): void {
+    for (const runner of this.all()) {
+      if (held.get(runner.claim.slot)?.epoch !== runner.claim.epoch) runner.lose();
+    }
+  }
+
+  /** Makes the running lanes those of the revision in the slots held. Safe to repeat after a failure of the store. */
+  async match(revision: Revision, held: ReadonlyMap<number, Claim>): Promise<void> {
+    const known = await this.#deps.log.lanes();
+    const plans = lanesOf(
+      revision,
+      known.map(({ lane }) => lane),
+    );
+    for (const [key, plan] of plans) if (!held.has(slotOf(plan.lane.stream))) plans.delete(key);
+    const stopped = await this.#stopOthers(plans, held);
+    await this.#closeUnused(plans);
+    // Lanes that were just drained have moved since.
+    const states = await this.#openStates(plans, stopped === 0 ? known : await this.#deps.log.lanes());
+    for (const { runner } of this.#lanes.values()) runner.revision = revision.number;
+    for (const [key, plan] of plans) this.#startLane({ key, plan, state: states.get(key), held, revision });
+  }
+
+  /** Drains all lanes, then closes all plugins; `leftMs` tells how long that may take. */
+  async close(leftMs: () => number): Promise<void> {
+    await Promise.all(this.all().map((runner) => runner.stop()));
+    this.#lanes.clear();
+    this.#byStream.clear();
+    await this.#closeUnused(new Map(), leftMs());
+  }
+
+  async #stopOthers(plans: ReadonlyMap<string, LanePlan>, held: ReadonlyMap<number, Claim>): Promise<number> {
+    const stops: Promise<void>[] = [];
+    for (const [key, { signature, runner }] of this.#lanes) {
+      const plan = plans.get(key);
+      const isOurs = held.get(runner.claim.slot)?.epoch === runner.claim.epoch;
+      if (plan !== undefined && isOurs && !runner.lost && signatureOf(plan) === signature) continue;
+      stops.push(this.#drain(key, runner));
+    }
+    await Promise.all(stops);
+    return stops.length;
+  }
+
+  async #drain(key: string, runner: LaneRunner): Promise<void> {
+    const deadline = this.#deps.timers.after(DRAIN_MS, () => runner.abort());
+    await runner.stop();
+    deadline.cancel();
+    this.#lanes.delete(key);
+    this.#byStream.get(streamKey(runner.lane.stream))?.delete(runner);
+  }
+
+  /** Plugins are closed only when the lanes that used them have ended. */
+  async #closeUnused(plans: ReadonlyMap<string, LanePlan>, timeoutMs = PLUGIN_CLOSE_MS): Promise<void> {
+    const chains = new Map<string, string>();
+    const targets = new Map<string, string>();
+    for (const { tenant, sink } of plans.values()) {
+      chains.set(tenant.id, chainSignature(tenant));
+      targets.set(targetKey(tenant, sink), targetSignature(sink));
+    }
+    await Promise.all([closeStale(this.#chains, chains, timeoutMs), closeStale(this.#targets, targets, timeoutMs)]);
+  }
+
+  /** The stored state of every lane; planned ones that are new are created. */
+  async #openStates(
+    plans: ReadonlyMap<string, LanePlan>,
+    known: readonly { readonly lane: LaneId; readonly state: LaneState }[],
+  ): Promise<Map<string, LaneState>> {
+    const states = new Map(known.map(({ lane, state }) => [laneKey(lane), state]));
+    const served = new Set(known.map(({ lane }) => streamKey(lane.stream)));
+    const missing = [...plans].filter(([key]) => !states.has(key));
+    for (let at = 0; at < missing.length; at += OPENINGS_MAX) {
+      await Promise.all(
+        missing.slice(at, at + OPENINGS_MAX).map(async ([key, { lane }]) => {
+          // The first sinks of a stream owe it everything; one that joins later begins at its tail.
+          const start = served.has(streamKey(lane.stream)) ? "tail" : "start";
+          states.set(key, await this.#deps.log.openLane(lane, start));
+        }),
+      );
+    }
+    return states;
+  }
+
+  #startLane(options: {
+    readonly key: string;
+    readonly plan: LanePlan;
+    readonly state: LaneState | undefined;
+    readonly held: ReadonlyMap<number, Claim>;
+    readonly revision: Revision;
+  }): void {
+    const { key, plan, state, held, revision } = options;
+    const claim = held.get(slotOf(plan.lane.stream));
+    if (this.#lanes.has(key) || state === undefined || claim === undefined) return;
+    const runner = new LaneRunner({
+      deps: this.#deps,
+      lane: plan.lane,
+      claim,
+      state,
+      use: plan.sink,
+      chain: this.#chain(plan.tenant),
+      target: this.#target(plan.tenant, plan.sink),
+      revision: revision.number,
+      onFenced: this.#onFenced,
+    });
+    this.#lanes.set(key, { signature: signatureOf(plan), runner });
+    const stream = streamKey(plan.lane.stream);
+    const others = this.#byStream.get(stream);
+    if (others === undefined) this.#byStream.set(stream, new Set([runner]));
+    else others.add(runner);
+    runner.wake();
+  }
+
+  #chain(tenant: TenantConfig): Chain {
+    const running = this.#chains.get(tenant.id);
+    if (running !== undefined) return running.part;
+    const uses = tenant.transforms.map((use) => ({ use, definition: this.#transform(use) }));
+    const part = new Chain({ deps: this.#deps, tenantId: tenant.id, uses });
+    this.#chains.set(tenant.id, { signature: chainSignature(tenant), part });
+    part.start();
+    return part;
+  }
+
+  #target(tenant: TenantConfig, use: SinkUse): Target {
+    const key = targetKey(tenant, use);
+    const running = this.#targets.get(key);
+    if (running !== undefined) return running.part;
+    const part = new Target({ deps: this.#deps, tenantId: tenant.id, use, definition: this.#sink(use) });
+    this.#targets.set(key, { signature: targetSignature(use), part });
+    void part.host.start();
+    return part;
+  }
+
+  #transform(use: PluginUse): TransformDefinition {
+    const definition = this.#deps.findPlugin(use.name);
+    if (definition?.kind === "transform") return definition;
+    throw new PulseGateError("internal", `There is no transform named ${use.name}`);
+  }
+
+  #sink(use: PluginUse): SinkDefinition {
+    const definition = this.#deps.findPlugin(use.name);
+    if (definition?.kind === "sink") return definition;
+    throw new PulseGateError("internal", `There is no sink named ${use.name}`);
+  }
+}
+
+function signatureOf({ lane, tenant, sink }: LanePlan): string {
+  return `${laneKey(lane)} ${chainSignature(tenant)} ${targetSignature(sink)}`;
+}
+
+function chainSignature(tenant: TenantConfig): string {
+  return JSON.stringify(tenant.transforms);
+}
+
+function targetSignature(sink: SinkUse): string {
+  return JSON.stringify(sink);
+}
+
+function targetKey(tenant: TenantConfig, sink: SinkUse): string {
+  return `${tenant.id}/${sink.id}`;
+}
+
+async function closeStale(
+  running: Map<string, Shared<{ close(timeoutMs: number): Promise<void> }>>,
+  wanted: ReadonlyMap<string, string>,
+  timeoutMs: number,
+): Promise<void> {
+  const closing: Promise<void>[] = [];
+  for (const [key, { signature, part }] of running) {
+    if (wanted.get(key) === signature) continue;
+    running.delete(key);
+    closing.push(part.close(timeoutMs));
+  }
+  await Promise.all(closing);
+}

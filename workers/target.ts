@@ -1,0 +1,176 @@
+import { Breaker, type BreakerState } from "../core/qps/breaker.ts";
+import type { SinkUse } from "../core/ingestion/revision.ts";
+import type { SinkDefinition, SinkPlugin } from "../plugins/contract.ts";
+import type { WorkerDeps } from "./deps.ts";
+import { PluginHost } from "./host.ts";
+import type { Timer } from "./timers.ts";
+
+const FAILURES_TO_OPEN = 3;
+const COOL_MAX_MS = 2_000;
+const PROBE_MIN_MS = 250;
+const PROBE_MAX_MS = 2_000;
+/** A probe's deadline, so that one lost in a dead network does not put off the next for long. */
+const PROBE_TIMEOUT_MS = 2_000;
+/** Every so many probes, one gets the whole deadline: the target may just have become slow. */
+const PATIENT_PROBE = 4;
+/** Calls that a sink may leave hanging beyond their deadline before it is asked only rarely. */
+const ABANDONED_MAX = 8;
+const ABANDONED_PAUSE_MS = 30_000;
+
+/** A lane that waits for its target. */
+export interface Waiter {
+  resume(): void;
+}
+
+export interface TargetOptions {
+  readonly deps: WorkerDeps;
+  readonly tenantId: string;
+  readonly use: SinkUse;
+  readonly definition: SinkDefinition;
+}
+
+/**
+ * One sink of one tenant in this worker: the plugin's instance and the breaker before it, shared by
+ * the lanes of all its partitions.
+ */
+export class Target {
+  readonly host: PluginHost<SinkPlugin>;
+  readonly #options: TargetOptions;
+  readonly #breaker: Breaker;
+  readonly #waiting = new Set<Waiter>();
+  #timer: Timer | undefined;
+  #timerAt = Number.POSITIVE_INFINITY;
+  #aliveCount = 0;
+  #slowestMs = 0;
+  #probes = 0;
+  #lastAskedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(options: TargetOptions) {
+    const { deps, tenantId, use, definition } = options;
+    const { config, retry, id: sink } = use;
+    this.#options = options;
+    this.#breaker = new Breaker({
+      random: deps.random,
+      failuresToOpen: FAILURES_TO_OPEN,
+      coolMinMs: retry.backoffMinMs,
+      coolMaxMs: Math.min(retry.backoffMaxMs, COOL_MAX_MS),
+      probeMinMs: PROBE_MIN_MS,
+      probeMaxMs: PROBE_MAX_MS,
+    });
+    this.host = new PluginHost<SinkPlugin>({
+      deps,
+      definition,
+      config,
+      tenantId,
+      sink,
+      timeoutMs: retry.timeoutMs,
+      isComplete: (plugin) => typeof plugin.send === "function",
+      onReady: () => this.#wakeAll(),
+    });
+  }
+
+  get breaker(): BreakerState {
+    return this.#breaker.state;
+  }
+
+  /** Signs of life so far: rounds in which an event was taken or refused for good. */
+  get aliveCount(): number {
+    return this.#aliveCount;
+  }
+
+  /** Asks to deliver; on `wait` the lane is woken when it should ask again. `probe` must be answered by `alive`, `failed` or `released`. */
+  permit(lane: Waiter, abandoned: number): "batch" | "probe" | "wait" {
+    const now = this.#now();
+    if (this.host.instance === undefined) return this.#wait(lane, Number.POSITIVE_INFINITY);
+    if (abandoned >= ABANDONED_MAX && now < this.#lastAskedAt + ABANDONED_PAUSE_MS) {
+      return this.#wait(lane, this.#lastAskedAt + ABANDONED_PAUSE_MS);
+    }
+    const permit = this.#breaker.permit(now);
+    if (typeof permit === "object") return this.#wait(lane, permit.waitUntil);
+    this.#waiting.delete(lane);
+    this.#lastAskedAt = now;
+    return permit;
+  }
+
+  /** The deadline of the next call. */
+  timeoutMs(probe: boolean): number {
+    const { timeoutMs } = this.#options.use.retry;
+    if (!probe) return timeoutMs;
+    this.#probes += 1;
+    if (this.#probes % PATIENT_PROBE === 0) return timeoutMs;
+    return Math.min(timeoutMs, Math.max(PROBE_TIMEOUT_MS, this.#slowestMs * 2));
+  }
+
+  alive(tookMs: number): void {
+    this.#aliveCount += 1;
+    // Forgets slowly, so that one quick answer does not make the next probe impatient.
+    this.#slowestMs = Math.max(tookMs, this.#slowestMs * 0.95);
+    this.#probes = 0;
+    if (!this.#breaker.alive()) return;
+    this.host.logger.info({ breaker: "closed" }, "sink is back");
+    this.#wakeAll();
+  }
+
+  failed(round: {
+    readonly unavailable: boolean;
+    readonly retryAfterMs: number;
+    readonly code: string;
+    readonly reason: string;
+  }): void {
+    const opened = this.#breaker.failed(this.#now(), round);
+    if (opened)
+      this.host.logger.warn({ breaker: "open", code: round.code, reason: round.reason }, "sink is out; its lanes wait");
+    // Those that wait for the probe's result learn when the next one is due.
+    this.#wakeAll();
+  }
+
+  /** The permit was not used, or its round was cut off. */
+  released(): void {
+    this.#breaker.released();
+    this.#wakeSome();
+  }
+
+  leave(lane: Waiter): void {
+    this.#waiting.delete(lane);
+  }
+
+  async close(timeoutMs: number): Promise<void> {
+    this.#timer?.cancel();
+    await this.host.close(timeoutMs);
+  }
+
+  #now(): number {
+    return this.#options.deps.timers.now();
+  }
+
+  #wait(lane: Waiter, until: number): "wait" {
+    this.#waiting.add(lane);
+    if (until < this.#timerAt) this.#arm(until);
+    return "wait";
+  }
+
+  #arm(until: number): void {
+    this.#timer?.cancel();
+    this.#timerAt = until;
+    this.#timer = this.#options.deps.timers.after(until - this.#now(), () => {
+      this.#timerAt = Number.POSITIVE_INFINITY;
+      this.#wakeSome();
+    });
+  }
+
+  #wakeAll(): void {
+    for (const lane of [...this.#waiting]) {
+      this.#waiting.delete(lane);
+      lane.resume();
+    }
+  }
+
+  /** Wakes lanes until one has a probe out: those behind it have their turn at the next. */
+  #wakeSome(): void {
+    for (const lane of [...this.#waiting]) {
+      this.#waiting.delete(lane);
+      lane.resume();
+      if (this.#breaker.state === "half_open") return;
+    }
+  }
+}

@@ -1,0 +1,222 @@
+import { PulseGateError } from "../core/canonical/errors.ts";
+import type { Clock, Logger, Random } from "../core/environment.ts";
+import { type Claim, type Claims, type LaneStore, type LogReader, streamKey } from "../core/ingestion/log.ts";
+import type { LaneMetrics } from "../core/ingestion/metrics.ts";
+import type { Revision } from "../core/ingestion/revision.ts";
+import type { PluginDefinition, PluginMetrics } from "../plugins/contract.ts";
+import { Committer } from "./committer.ts";
+import type { WorkerDeps } from "./deps.ts";
+import { LaneSet } from "./lane-set.ts";
+import type { LaneRunner } from "./lane.ts";
+import { storeBackoffMs } from "./lane-commit.ts";
+import { type LaneStatus, measureLanes, statusOf } from "./lane-status.ts";
+import { Pace } from "./pace.ts";
+import { ReadBudget } from "./read-budget.ts";
+import { Timers } from "./timers.ts";
+
+/** Bytes that the lanes of one worker hold or read ahead, in all. */
+const WINDOW_BYTES_MAX = 128 * 1024 * 1024;
+/** Before a lane that was fenced, though its slot is still ours, is opened again. */
+const REOPEN_MS = 200;
+/** Plugins get so long to close even when the deadline has passed. */
+const CLOSE_MIN_MS = 250;
+
+export interface WorkerOptions {
+  readonly log: LogReader & LaneStore;
+  /** Unique among the workers that share the log. */
+  readonly workerId: string;
+  readonly revision: Revision;
+  readonly findPlugin: (name: string) => PluginDefinition | undefined;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly metrics: LaneMetrics;
+  readonly pluginMetrics?: ((plugin: string) => PluginMetrics) | undefined;
+  readonly windowBytesMax?: number | undefined;
+}
+
+/** All lanes of the slots that one worker holds. Runs in one event loop; `pool.ts` puts it on threads. */
+export interface LaneWorker {
+  /**
+   * Adds, removes and changes lanes to match the revision; lanes that it leaves as they are go on
+   * undisturbed. Resolves when new lanes are open: what is accepted from then on is theirs. Rejects,
+   * changing nothing, if the revision names an unknown plugin.
+   */
+  apply(revision: Revision): Promise<void>;
+  status(): Promise<LaneStatus[]>;
+  /** Reports lag and breaker of every lane to the metrics. */
+  measure(): Promise<void>;
+  /** Finishes deliveries under way, commits, closes plugins, gives the slots back; from the deadline on cancels what is left. */
+  stop(deadlineMs: number): Promise<void>;
+}
+
+/** Starts a worker; resolves when the lanes of the slots that it holds are open. */
+export async function createWorker(options: WorkerOptions): Promise<LaneWorker> {
+  const worker = new Worker(options);
+  await worker.start();
+  return worker;
+}
+
+class Worker implements LaneWorker {
+  readonly #deps: WorkerDeps;
+  readonly #options: WorkerOptions;
+  readonly #lanes: LaneSet;
+  readonly #ended = new AbortController();
+  #revision: Revision;
+  #claims: Claims | undefined;
+  #held: ReadonlyMap<number, Claim> = new Map();
+  #arrivals: AbortController | undefined;
+  #listened: string | undefined;
+  #reconciling: Promise<void> = Promise.resolve();
+  #stopping: Promise<void> | undefined;
+
+  constructor(options: WorkerOptions) {
+    const { log, clock, random, logger, metrics, findPlugin } = options;
+    this.#options = options;
+    this.#revision = options.revision;
+    this.#deps = {
+      log,
+      random,
+      logger,
+      metrics,
+      findPlugin,
+      timers: new Timers(clock),
+      committer: new Committer(log),
+      pace: new Pace(clock),
+      budget: new ReadBudget(options.windowBytesMax ?? WINDOW_BYTES_MAX),
+      pluginMetrics: options.pluginMetrics ?? (() => NO_METRICS),
+    };
+    this.#lanes = new LaneSet(this.#deps, (lane) => void this.#afterFenced(lane));
+  }
+
+  async start(): Promise<void> {
+    this.#lanes.check(this.#revision);
+    this.#claims = await this.#options.log.claims(this.#options.workerId);
+    await new Promise<void>((resolve) => void this.#followClaims(resolve).then(resolve));
+  }
+
+  apply(revision: Revision): Promise<void> {
+    return this.#serially(async () => {
+      this.#lanes.check(revision);
+      this.#revision = revision;
+      await this.#reconcile();
+    });
+  }
+
+  async status(): Promise<LaneStatus[]> {
+    return statusOf(this.#deps, this.#lanes.all());
+  }
+
+  async measure(): Promise<void> {
+    await measureLanes(this.#deps, this.#lanes.all());
+  }
+
+  stop(deadlineMs: number): Promise<void> {
+    this.#stopping ??= this.#stop(deadlineMs);
+    return this.#stopping;
+  }
+
+  async #stop(deadlineMs: number): Promise<void> {
+    const { timers } = this.#deps;
+    const deadline = timers.after(deadlineMs, () => this.#lanes.abort());
+    this.#ended.abort();
+    this.#arrivals?.abort();
+    const until = timers.now() + deadlineMs;
+    // A reconcile under way may still open lanes; those are stopped, too.
+    await this.#reconciling;
+    await this.#lanes.close(() => Math.max(CLOSE_MIN_MS, until - timers.now()));
+    deadline.cancel();
+    await this.#claims?.release().catch((error: unknown) => this.#storeFailed("release claims", error));
+    timers.close();
+  }
+
+  /** Resolves when claims end; calls `opened` when a set of claims has its lanes. */
+  async #followClaims(opened: () => void): Promise<void> {
+    for (let attempt = 1; !this.#ended.signal.aborted; attempt++) {
+      try {
+        for await (const claims of this.#claims?.held(this.#ended.signal) ?? []) {
+          attempt = 1;
+          await this.#take(new Map(claims.map((claim) => [claim.slot, claim])));
+          opened();
+        }
+        return;
+      } catch (error) {
+        this.#storeFailed("follow its claims", error);
+        await this.#deps.timers.pause(storeBackoffMs(this.#deps, attempt));
+      }
+    }
+  }
+
+  async #take(held: ReadonlyMap<number, Claim>): Promise<void> {
+    // Ahead of whatever is being reconciled: a lost claim ends its lanes at once.
+    this.#lanes.lose(held);
+    await this.#serially(async () => {
+      this.#held = held;
+      await this.#reconcile();
+    });
+  }
+
+  #serially(step: () => Promise<void>): Promise<void> {
+    const done = this.#reconciling.then(step);
+    this.#reconciling = done.catch(() => undefined);
+    return done;
+  }
+
+  async #reconcile(): Promise<void> {
+    for (let attempt = 1; !this.#ended.signal.aborted; attempt++) {
+      try {
+        this.#listen();
+        return await this.#lanes.match(this.#revision, this.#held);
+      } catch (error) {
+        this.#storeFailed("open lanes", error);
+        await this.#deps.timers.pause(storeBackoffMs(this.#deps, attempt));
+      }
+    }
+  }
+
+  /** Only a cursor that another moved is worth a second look; a lost claim comes back by `held`, if at all. */
+  async #afterFenced(lane: LaneRunner): Promise<void> {
+    const { timers, log } = this.#deps;
+    await timers.pause(REOPEN_MS);
+    const state = await log.loadLane(lane.lane).catch(() => undefined);
+    if (state?.cursor === lane.cursor || this.#ended.signal.aborted) return;
+    await this.#serially(() => this.#reconcile());
+  }
+
+  /** Listening begins before the lanes' next reads, so that nothing comes unseen in between. */
+  #listen(): void {
+    const slots = [...this.#held.keys()].sort((a, b) => a - b).join();
+    if (this.#listened === slots) return;
+    this.#listened = slots;
+    this.#arrivals?.abort();
+    this.#arrivals = new AbortController();
+    void this.#wakeOnArrivals(new Set(this.#held.keys()), this.#arrivals.signal);
+    this.#lanes.wakeAll();
+  }
+
+  async #wakeOnArrivals(slots: ReadonlySet<number>, signal: AbortSignal): Promise<void> {
+    for (let attempt = 1; !signal.aborted && !this.#ended.signal.aborted; attempt++) {
+      try {
+        for await (const streams of this.#options.log.arrivals(slots, signal)) {
+          attempt = 1;
+          for (const stream of streams) this.#lanes.wake(streamKey(stream));
+        }
+        if (signal.aborted) return;
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#storeFailed("watch for arrivals", error);
+      }
+      await this.#deps.timers.pause(storeBackoffMs(this.#deps, attempt));
+      // What came while nobody listened is not announced again; the new call listens before these read.
+      queueMicrotask(() => this.#lanes.wakeAll());
+    }
+  }
+
+  #storeFailed(action: string, error: unknown): void {
+    const code = error instanceof PulseGateError ? error.code : "internal";
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#deps.logger.error({ code, reason }, `worker could not ${action}; trying again`);
+  }
+}
+
+const NO_METRICS: PluginMetrics = { count: () => undefined, observe: () => undefined };

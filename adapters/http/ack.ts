@@ -10,7 +10,9 @@ export function ackMembers({ type, eventId, stream, sequence, receivedAt }: Stor
   return `"event_id":${quoted(eventId)},"position":"${formatPosition(stream, sequence)}","received_at":"${timestamp(receivedAt)}"${duplicate}`;
 }
 
+const NEEDS_ESCAPE = /["\\]/;
+
 /** Event ids are printable ASCII: two characters of it need an escape. */
 function quoted(text: string): string {
-  return text.includes('"') || text.includes("\\") ? JSON.stringify(text) : `"${text}"`;
+  return NEEDS_ESCAPE.test(text) ? JSON.stringify(text) : `"${text}"`;
 }

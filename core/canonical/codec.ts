@@ -50,8 +50,10 @@ function unstampedHead(parts: EventParts): string {
   return `${head},"event_type":"${parts.eventType}","payload":`;
 }
 
+const NEEDS_ESCAPE = /["\\]/;
+
 function quoted(text: string): string {
-  return text.includes('"') || text.includes("\\") ? JSON.stringify(text) : `"${text}"`;
+  return NEEDS_ESCAPE.test(text) ? JSON.stringify(text) : `"${text}"`;
 }
 
 /**

@@ -12,6 +12,8 @@ export const FIELD_NAMES: readonly string[] = [
   "source",
 ];
 
+export const FIELD_POINTERS: readonly string[] = FIELD_NAMES.map((name) => `/${name}`);
+
 /** Indexes into `FIELD_NAMES`. */
 export const FIELD = {
   eventType: 0,

@@ -1,15 +1,4 @@
-import { FIELD } from "./fields.ts";
 import type { Members } from "./json-scan.ts";
-
-const TAKEN = [
-  FIELD.eventType,
-  FIELD.eventId,
-  FIELD.occurredAt,
-  FIELD.timestamp,
-  FIELD.traceId,
-  FIELD.idempotencyKey,
-  FIELD.tenantId,
-] as const;
 
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
@@ -17,16 +6,16 @@ const COMMA = 0x2c;
 
 /**
  * The payload of the flat form: all members that are not PulseGate's, byte for byte and in order,
- * joined by commas. `fields` says which member each field is, or -1.
+ * joined by commas. Members whose `fieldOfMember` is not negative are PulseGate's.
  */
-export function flatPayload(bytes: Buffer, members: Members, fields: Int32Array): Buffer {
+export function flatPayload(bytes: Buffer, members: Members, fieldOfMember: Int8Array): Buffer {
   const { spans, count } = members;
   const payload = Buffer.allocUnsafe(sizeMax(members));
   payload[0] = OPEN_BRACE;
   let at = 1;
   let i = 0;
   while (i < count) {
-    if (isTaken(fields, i)) {
+    if ((fieldOfMember[i] as number) >= 0) {
       i++;
       continue;
     }
@@ -34,7 +23,8 @@ export function flatPayload(bytes: Buffer, members: Members, fields: Int32Array)
     const from = (spans[i * 4] as number) - 1;
     let to = spans[i * 4 + 3] as number;
     i++;
-    while (i < count && !isTaken(fields, i) && (spans[i * 4] as number) - 2 === to) to = spans[i++ * 4 + 3] as number;
+    while (i < count && (fieldOfMember[i] as number) < 0 && (spans[i * 4] as number) - 2 === to)
+      to = spans[i++ * 4 + 3] as number;
     if (at > 1) payload[at++] = COMMA;
     at += bytes.copy(payload, at, from, to);
   }
@@ -45,9 +35,4 @@ export function flatPayload(bytes: Buffer, members: Members, fields: Int32Array)
 function sizeMax({ spans, count }: Members): number {
   // Braces, and all from the first member's quote to the last one's end: what is left out makes room for commas.
   return count === 0 ? 2 : (spans[count * 4 - 1] as number) - (spans[0] as number) + 3;
-}
-
-function isTaken(fields: Int32Array, member: number): boolean {
-  for (const field of TAKEN) if (fields[field] === member) return true;
-  return false;
 }

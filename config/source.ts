@@ -19,6 +19,7 @@ export interface SyntaxProblem extends Place {
 /** A parsed YAML text that knows where each value stands. */
 export interface Source {
   readonly file: string;
+  readonly text: string;
   readonly syntax: readonly SyntaxProblem[];
   /** Plain data; `undefined` for an empty file. */
   toValue(): unknown;
@@ -40,6 +41,7 @@ export function parseSource(text: string, file: string): Source {
   };
   return {
     file,
+    text,
     syntax: syntaxProblems(doc, text, placeAt),
     toValue: () => doc.toJS() ?? undefined,
     placeOf: (path) => placeAt(offsetOf(doc, path)),

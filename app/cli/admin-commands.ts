@@ -1,0 +1,138 @@
+import { parsePosition } from "../../core/ingestion/log.ts";
+import type { Fate } from "../../core/ingestion/fate.ts";
+import { EXIT, Failure } from "./failure.ts";
+import { findAdmin, getAdmin } from "./instance.ts";
+import { printJson, printLine, printNote, printRows, textOf } from "./print.ts";
+import type { Row } from "./print.ts";
+import { withoutControls } from "./table.ts";
+
+export interface AdminOptions {
+  readonly data: string;
+  readonly json?: boolean;
+}
+
+type TenantFate = Fate & { readonly tenant: string };
+
+/** `events get`: the story of one event. Fails when no tenant has it. */
+export async function getEvent(idOrPosition: string, options: AdminOptions & { tenant?: string }): Promise<void> {
+  const address = await findAdmin(options.data);
+  const tenant = options.tenant ?? parsePosition(idOrPosition)?.stream.tenantId;
+  const fates =
+    tenant === undefined
+      ? itemsOf<TenantFate>(await getAdmin(address, `/admin/v1/events?id=${encodeURIComponent(idOrPosition)}`))
+      : [JSON.parse(await getAdmin(address, eventPath(tenant, idOrPosition))) as TenantFate];
+  if (fates.length === 0) {
+    const next = "check the id; events are kept until every lane has settled them and `log.retention` has passed";
+    throw new Failure(`no tenant has an event ${idOrPosition}`, { exitCode: EXIT.failed, next });
+  }
+  if (options.json === true) printJson(fates.length === 1 ? fates[0] : fates);
+  else for (const fate of fates) printFate(fate);
+}
+
+function eventPath(tenant: string, idOrPosition: string): string {
+  return `/admin/v1/events/${encodeURIComponent(tenant)}/${encodeURIComponent(idOrPosition)}`;
+}
+
+function printFate(fate: TenantFate): void {
+  printFields({
+    event_id: fate.event_id,
+    event_type: fate.event_type,
+    tenant: fate.tenant,
+    position: fate.position,
+    received_at: fate.received_at,
+    trace_id: fate.trace_id,
+  });
+  printLine();
+  const rows = fate.lanes.map((lane) => ({
+    ...lane,
+    revision: lane.config_revision,
+    why: lane.reason ?? (lane.dead_letter === undefined ? "" : `${lane.dead_letter.code} ${lane.dead_letter.message}`),
+  }));
+  printRows(rows, ["sink", "status", "settled_at", "revision", "why"], "The tenant has no sinks.");
+}
+
+export interface ListOptions extends AdminOptions {
+  readonly tenant?: string;
+  readonly sink?: string;
+  readonly limit: number;
+  readonly after?: string;
+}
+
+/** `dlq list`: one page of dead letters. */
+export async function listDeadLetters(options: ListOptions): Promise<void> {
+  const query = new URLSearchParams({ limit: String(options.limit) });
+  for (const name of ["tenant", "sink", "after"] as const) {
+    const value = options[name];
+    if (value !== undefined) query.set(name, value);
+  }
+  const text = await getAdmin(await findAdmin(options.data), `/admin/v1/dead-letters?${query}`);
+  const page = JSON.parse(text) as { items: Row[]; next: string | null };
+  if (options.json === true) {
+    printJson(page);
+    return;
+  }
+  const columns = ["id", "died_at", "event_type", "stage", "code", "message"];
+  printRows(page.items, columns, "There are no dead letters.");
+  if (page.next !== null) printNote(`\nmore: add --after ${page.next}`);
+}
+
+/** `dlq show`: the whole record, the event byte for byte. */
+export async function showDeadLetter(id: string, options: AdminOptions): Promise<void> {
+  const path = `/admin/v1/dead-letters/${id.split("/").map(encodeURIComponent).join("/")}`;
+  const text = await getAdmin(await findAdmin(options.data), path);
+  if (options.json === true) {
+    printLine(text);
+    return;
+  }
+  // The event is cut out of the text, not parsed and written again: numbers beyond 2^53 must survive.
+  const at = text.lastIndexOf(',"event":{"received_at":');
+  const { attempts, ...record } = JSON.parse(`${text.slice(0, at)}}`) as Row & { attempts: Row[] };
+  printFields(record);
+  printLine();
+  printRows(attempts, ["at", "reason"], "No attempt is recorded.");
+  printLine(`\nevent\n${withoutControls(text.slice(at + ',"event":'.length, -1))}`);
+}
+
+/** `lanes list`. */
+export async function listLanes(options: AdminOptions): Promise<void> {
+  const columns = ["tenant", "partition", "sink", "cursor", "end", "lag_events", "breaker", "last_error"];
+  await listItems("/admin/v1/lanes", { ...options, columns, empty: "There are no lanes: no tenant has a sink." });
+}
+
+/** `ledger`: fails when a lane does not balance, so that scripts can rely on it. */
+export async function showLedger(options: AdminOptions & { tenant?: string }): Promise<void> {
+  const columns = ["tenant", "sink", "accepted", "delivered", "filtered", "dead", "erased", "pending", "imbalance"];
+  const empty = "There are no lanes: no tenant has a sink.";
+  const items = await listItems("/admin/v1/ledger", { ...options, columns, empty });
+  const wrong = items.filter((item) => item.imbalance !== 0);
+  if (wrong.length > 0) {
+    throw new Failure(`${wrong.length} lane(s) do not balance`, {
+      why: "accepted is not the sum of delivered, filtered, dead, erased and pending",
+      next: "keep the data folder as it is and report it",
+    });
+  }
+}
+
+interface ItemsOptions extends AdminOptions {
+  readonly tenant?: string;
+  readonly columns: readonly string[];
+  readonly empty: string;
+}
+
+async function listItems(path: string, options: ItemsOptions): Promise<Row[]> {
+  const all = itemsOf<Row>(await getAdmin(await findAdmin(options.data), path));
+  const items = options.tenant === undefined ? all : all.filter((item) => item.tenant === options.tenant);
+  if (options.json === true) printJson({ items });
+  else printRows(items, options.columns, options.empty);
+  return items;
+}
+
+function itemsOf<T>(text: string): T[] {
+  return (JSON.parse(text) as { items: T[] }).items;
+}
+
+function printFields(fields: Row): void {
+  const shown = Object.entries(fields).filter(([, value]) => value !== undefined && value !== null);
+  const label = Math.max(...shown.map(([name]) => name.length));
+  for (const [name, value] of shown) printLine(`${name.padEnd(label)}  ${withoutControls(textOf(value))}`);
+}

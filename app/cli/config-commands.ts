@@ -1,0 +1,64 @@
+import { explain, explainText } from "../../config/explain.ts";
+import { fileJsonSchema } from "../../config/json-schema.ts";
+import { loadConfig } from "../../config/parse.ts";
+import type { ParseOptions, ParseResult } from "../../config/parse.ts";
+import { formatProblem } from "../../config/problems.ts";
+import { CATALOG } from "./catalog.ts";
+import { Failure } from "./failure.ts";
+import { printJson, printLine, printNote } from "./print.ts";
+
+export interface ConfigOptions {
+  readonly config: string;
+  readonly dev?: boolean;
+  readonly json?: boolean;
+}
+
+/** `config check`: fails when anything is wrong, after telling all of it. */
+export function checkConfig(options: ConfigOptions): void {
+  const result = load(options);
+  if (!result.ok) {
+    if (options.json === true) printJson({ ok: false, problems: result.problems });
+    throw refusal(result, options);
+  }
+  const { tenants } = result.config.draft;
+  const sinks = tenants.reduce((sum, tenant) => sum + tenant.sinks.length, 0);
+  if (options.json === true) printJson({ ok: true, tenants: tenants.length, sinks });
+  else printLine(`${options.config} is valid: ${tenants.length} tenant(s), ${sinks} sink(s)`);
+}
+
+/** `config explain`: the settings in effect and where each comes from. */
+export function explainConfig(options: ConfigOptions): void {
+  const result = load(options);
+  if (!result.ok) throw refusal(result, options);
+  const explained = { config: result.config, plugins: CATALOG, pluginDefaults: pluginDefaultsOf(options) };
+  if (options.json === true) printJson(explain(explained));
+  else printLine(explainText(explained));
+}
+
+/** `config schema`: JSON Schema for editors. */
+export function printSchema(): void {
+  printJson(fileJsonSchema(CATALOG));
+}
+
+function load(options: ConfigOptions): ParseResult {
+  return loadConfig({
+    file: options.config,
+    plugins: CATALOG,
+    env: process.env,
+    mode: options.dev === true ? "dev" : "production",
+    pluginDefaults: pluginDefaultsOf(options),
+  });
+}
+
+/** `pulsegate dev` gives its database to each postgres_sink that names none; here its address does not matter. */
+function pluginDefaultsOf({ dev }: ConfigOptions): ParseOptions["pluginDefaults"] {
+  return dev === true ? { postgres_sink: { url: "postgres://the-dev-database/pulsegate" } } : undefined;
+}
+
+function refusal(result: Extract<ParseResult, { ok: false }>, { config, json }: ConfigOptions): Failure {
+  if (json !== true) for (const problem of result.problems) printNote(formatProblem(problem));
+  const many = result.problems.length === 1 ? "a problem" : `${result.problems.length} problems`;
+  return new Failure(`${config} is not valid: ${many}`, {
+    next: "mend the above and run `pulsegate config check` again",
+  });
+}

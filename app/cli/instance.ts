@@ -1,0 +1,87 @@
+import { readRuntimeFile } from "../runtime-file.ts";
+import type { RuntimeFile } from "../runtime-file.ts";
+import { EXIT, Failure } from "./failure.ts";
+
+const START_HINT = "start one with `pulsegate dev`, or point PULSEGATE_ADMIN_URL and PULSEGATE_ADMIN_TOKEN at it";
+
+/** Where a running PulseGate's admin API is, and the token for it. */
+export interface AdminAddress {
+  readonly url: string;
+  readonly token: string;
+}
+
+/** The environment's address, else the dev instance's on this data folder. */
+export async function findAdmin(dataDir: string): Promise<AdminAddress> {
+  const { PULSEGATE_ADMIN_URL: url, PULSEGATE_ADMIN_TOKEN: token } = process.env;
+  if (url !== undefined && token !== undefined) return { url, token };
+  if (url !== undefined || token !== undefined) {
+    const missing = url === undefined ? "PULSEGATE_ADMIN_URL" : "PULSEGATE_ADMIN_TOKEN";
+    throw new Failure(`${missing} is not set`, { exitCode: EXIT.usage, next: `set ${missing} as well` });
+  }
+  const runtime = await findInstance(dataDir);
+  if (runtime === undefined) {
+    const why = `no instance runs on the data folder ${dataDir}`;
+    throw new Failure("found no PulseGate to ask", { exitCode: EXIT.unreachable, why, next: START_HINT });
+  }
+  return { url: runtime.opsUrl, token: runtime.adminToken };
+}
+
+/** The dev instance on a data folder, if one runs; a damaged or unreadable file is a failure. */
+export async function findInstance(dataDir: string): Promise<RuntimeFile | undefined> {
+  try {
+    return await readRuntimeFile(dataDir);
+  } catch (error) {
+    throw new Failure(`can't read ${dataDir}/runtime.json`, { why: (error as Error).message });
+  }
+}
+
+/** The answer of `GET path` as JSON text; fails with what the server said. */
+export async function getAdmin(address: AdminAddress, path: string): Promise<string> {
+  const url = new URL(path, address.url).href;
+  const response = await reach(url, { headers: { authorization: `Bearer ${address.token}` } });
+  const text = await response.text();
+  if (!response.ok) throw problemFailure(response, text);
+  return text;
+}
+
+/** As `fetch`, but a server that can't be reached is told as such. */
+export async function reach(url: string, init: RequestInit): Promise<Response> {
+  try {
+    return await fetch(url, init);
+  } catch (error) {
+    if (init.signal?.aborted === true) throw error;
+    const cause = (error as { cause?: { code?: string; message?: string } }).cause;
+    const why = cause?.code ?? cause?.message ?? (error as Error).message;
+    const at = new URL(url).origin;
+    throw new Failure(`could not reach PulseGate at ${at}`, { exitCode: EXIT.unreachable, why, next: START_HINT });
+  }
+}
+
+/** A refusal in the server's own words. */
+export function problemFailure(response: Response, text: string): Failure {
+  const problem = parseProblem(text);
+  const details = (problem.errors ?? []).map((one) => `${one.pointer ?? ""}: ${one.detail ?? ""}`).join("; ");
+  const why = [problem.detail, details].filter((part) => part !== undefined && part !== "").join(": ");
+  const next = response.status === 401 ? "check the token (PULSEGATE_ADMIN_TOKEN) or the key (--key)" : undefined;
+  return new Failure(`${response.status} ${problem.title ?? response.statusText}`, {
+    ...(why === "" ? {} : { why }),
+    ...(next === undefined ? {} : { next }),
+  });
+}
+
+export interface ProblemDocument {
+  readonly title?: string;
+  readonly detail?: string;
+  readonly code?: string;
+  readonly retryable?: boolean;
+  readonly errors?: ReadonlyArray<{ readonly pointer?: string; readonly detail?: string }>;
+}
+
+export function parseProblem(text: string): ProblemDocument {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null ? value : {};
+  } catch {
+    return {};
+  }
+}

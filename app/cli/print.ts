@@ -1,0 +1,38 @@
+import { renderTable } from "./table.ts";
+
+const WIDTH_DEFAULT = 80;
+
+export function printLine(text = ""): void {
+  process.stdout.write(`${text}\n`);
+}
+
+/** For progress and remarks, so that standard output holds the data alone. */
+export function printNote(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+export function printJson(value: unknown): void {
+  printLine(JSON.stringify(value, null, 2));
+}
+
+export type Row = Readonly<Record<string, unknown>>;
+
+/** A table that fits the terminal, or `empty` when there are no rows. */
+export function printRows(rows: readonly Row[], columns: readonly string[], empty: string): void {
+  if (rows.length === 0) {
+    printLine(empty);
+    return;
+  }
+  const cells = rows.map((row) => columns.map((column) => textOf(row[column])));
+  printLine(renderTable({ columns, rows: cells, width: terminalWidth() }));
+}
+
+export function terminalWidth(): number {
+  return process.stdout.columns ?? WIDTH_DEFAULT;
+}
+
+/** One cell or field as text. */
+export function textOf(value: unknown): string {
+  if (value === null || value === undefined) return "";
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}

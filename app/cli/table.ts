@@ -1,0 +1,93 @@
+import Table from "cli-table3";
+
+export interface TableOptions {
+  readonly columns: readonly string[];
+  readonly rows: ReadonlyArray<readonly string[]>;
+  /** Characters per line at most. */
+  readonly width: number;
+}
+
+/** Narrower columns tell nothing: below that the records are printed one under the other. */
+const COLUMN_WIDTH_MIN = 12;
+/** Two spaces between columns. */
+const GAP = 2;
+
+const NO_BORDERS = {
+  top: "",
+  "top-mid": "",
+  "top-left": "",
+  "top-right": "",
+  bottom: "",
+  "bottom-mid": "",
+  "bottom-left": "",
+  "bottom-right": "",
+  left: "",
+  "left-mid": "",
+  mid: "",
+  "mid-mid": "",
+  right: "",
+  "right-mid": "",
+  middle: " ".repeat(GAP),
+};
+
+/** Columns where they fit the width (long cells end in …), else one record under the other. */
+export function renderTable({ columns, rows, width }: TableOptions): string {
+  const safe = rows.map((row) => row.map(withoutControls));
+  const natural = columns.map((column, i) => Math.max(column.length, ...safe.map((row) => (row[i] ?? "").length)));
+  const widths = fitted(natural, width - GAP * (columns.length - 1));
+  return widths === undefined ? renderRecords(columns, safe) : renderColumns({ columns, rows: safe, widths });
+}
+
+/** Takes from the widest columns until all fit; undefined when that would leave one unreadable. */
+function fitted(natural: readonly number[], available: number): number[] | undefined {
+  const widths = [...natural];
+  let excess = widths.reduce((sum, one) => sum + one, 0) - available;
+  while (excess > 0) {
+    const widest = widths.indexOf(Math.max(...widths));
+    const width = widths[widest] as number;
+    if (width <= COLUMN_WIDTH_MIN) return undefined;
+    const second = Math.max(COLUMN_WIDTH_MIN, ...widths.filter((_, i) => i !== widest && (widths[i] ?? 0) < width));
+    const cut = Math.max(1, Math.min(excess, width - second));
+    widths[widest] = width - cut;
+    excess -= cut;
+  }
+  return widths;
+}
+
+interface ColumnsOptions {
+  readonly columns: readonly string[];
+  readonly rows: ReadonlyArray<readonly string[]>;
+  readonly widths: readonly number[];
+}
+
+function renderColumns({ columns, rows, widths }: ColumnsOptions): string {
+  const table = new Table({
+    head: [...columns],
+    colWidths: [...widths],
+    chars: NO_BORDERS,
+    style: { head: [], border: [], "padding-left": 0, "padding-right": 0, compact: true },
+  });
+  for (const row of rows) table.push([...row]);
+  const rule = widths.map((one) => "-".repeat(one)).join(" ".repeat(GAP));
+  const [head = "", ...body] = table.toString().split("\n");
+  return [head, rule, ...body].map((line) => line.trimEnd()).join("\n");
+}
+
+function renderRecords(columns: readonly string[], rows: ReadonlyArray<readonly string[]>): string {
+  const label = Math.max(...columns.map((column) => column.length));
+  return rows
+    .map((row, i) => {
+      const fields = columns.map((column, at) => `${column.padEnd(label)}  ${row[at] ?? ""}`.trimEnd());
+      return [`-[ ${i + 1} ]${"-".repeat(Math.max(0, label - 4 - String(i + 1).length))}`, ...fields].join("\n");
+    })
+    .join("\n");
+}
+
+/** Data must not speak to the terminal: control characters are shown, not sent. */
+export function withoutControls(text: string): string {
+  // eslint-disable-next-line no-control-regex -- finding them is the point
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, (one) => {
+    if (one === "\n") return "\\n";
+    return `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  });
+}

@@ -1,0 +1,100 @@
+import { unwatchFile, watchFile } from "node:fs";
+import { readFile } from "node:fs/promises";
+import type { Stats } from "node:fs";
+import type { Clock } from "../core/environment.ts";
+import type { LoadedConfig, ParseResult } from "./parse.ts";
+import type { Problem } from "./problems.ts";
+
+export interface WatchOptions {
+  readonly file: string;
+  /** Reads and checks the file as a whole, e.g. `() => loadConfig({ file, … })`. */
+  readonly load: () => ParseResult;
+  /** A valid configuration; the next is not read before this resolves. A rejection counts as a refusal. */
+  readonly onConfig: (config: LoadedConfig) => Promise<void>;
+  /** What is wrong with the file as it is now; the running configuration stays. */
+  readonly onRefused: (problems: readonly Problem[]) => void;
+  readonly clock: Clock;
+  /** The text that is running (`LoadedConfig.source.text`): a change since it was read counts at once. */
+  readonly runningText?: string;
+  /** How often the file is looked at. */
+  readonly intervalMs?: number;
+}
+
+export interface ConfigWatch {
+  /** Reads the file now, as SIGHUP does; resolves when its content was accepted or refused. */
+  reload(): Promise<void>;
+  /** Stops listening and waits for a reload under way. */
+  close(): Promise<void>;
+}
+
+const INTERVAL_MS = 500;
+/** An editor may write in several steps: what stands there after this time is read. */
+const SETTLE_MS = 50;
+
+/**
+ * Follows a configuration file: saved in place, replaced by renaming, or swapped behind a symbolic link
+ * (as Kubernetes mounts do); also on SIGHUP, which is the way to read `${file:…}` anew. Reloads never
+ * overlap, and the last change always counts. The path is looked at twice a second: notifications of
+ * the system belong to an inode and miss the swap of a link above it. Resolves once it watches.
+ */
+export async function watchConfig(options: WatchOptions): Promise<ConfigWatch> {
+  const reloader = createReloader(options);
+  const stop = new AbortController();
+  let settling = false;
+  const onStat = (now: Stats): void => {
+    // Gone for a moment, between an editor's delete and its write.
+    if (now.ino === 0 || settling) return;
+    settling = true;
+    void options.clock.sleep(SETTLE_MS, stop.signal).then(() => {
+      settling = false;
+      return stop.signal.aborted ? undefined : reloader.reload();
+    });
+  };
+  const onHangup = (): void => {
+    void reloader.reload();
+  };
+  watchFile(options.file, { persistent: false, interval: options.intervalMs ?? INTERVAL_MS }, onStat);
+  process.on("SIGHUP", onHangup);
+  if (options.runningText !== undefined && (await textOf(options.file)) !== options.runningText)
+    await reloader.reload();
+  return {
+    reload: () => reloader.reload(),
+    close: async () => {
+      stop.abort();
+      unwatchFile(options.file, onStat);
+      process.off("SIGHUP", onHangup);
+      await reloader.idle();
+    },
+  };
+}
+
+async function textOf(file: string): Promise<string | undefined> {
+  return readFile(file, "utf8").catch(() => undefined);
+}
+
+function createReloader({ file, load, onConfig, onRefused }: WatchOptions) {
+  let running: Promise<void> = Promise.resolve();
+  let waiting: Promise<void> | undefined;
+  const once = async (): Promise<void> => {
+    waiting = undefined;
+    const result = load();
+    if (!result.ok) {
+      onRefused(result.problems);
+      return;
+    }
+    try {
+      await onConfig(result.config);
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      onRefused([{ file, line: 1, column: 1, message: `the new configuration could not be applied: ${message}` }]);
+    }
+  };
+  return {
+    /** One that has not begun yet serves all who ask meanwhile: it will read what they have seen. */
+    reload: (): Promise<void> => {
+      waiting ??= running = running.then(once);
+      return waiting;
+    },
+    idle: (): Promise<void> => running,
+  };
+}

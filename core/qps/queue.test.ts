@@ -1,0 +1,33 @@
+import fc from "fast-check";
+import { expect, it } from "vitest";
+import { Fifo, MinHeap } from "./queue.ts";
+
+it("a queue gives back what it was given, in order, whatever the interleaving", () => {
+  fc.assert(
+    fc.property(fc.array(fc.constantFrom("push", "shift", "pop"), { maxLength: 3_000 }), (actions) => {
+      const queue = new Fifo<number>();
+      const model: number[] = [];
+      actions.forEach((action, i) => {
+        if (action === "push") {
+          queue.push(i);
+          model.push(i);
+        } else if (action === "shift") expect(queue.shift()).toBe(model.shift());
+        else expect(queue.pop()).toBe(model.pop());
+        expect([queue.size, queue.peek(), queue.last()]).toEqual([model.length, model[0], model[model.length - 1]]);
+      });
+      expect([...queue]).toEqual(model);
+    }),
+  );
+});
+
+it("a heap gives back the smallest first", () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer()), (keys) => {
+      const heap = new MinHeap<number>((key) => key);
+      for (const key of keys) heap.push(key);
+      const out: number[] = [];
+      for (let key = heap.pop(); key !== undefined; key = heap.pop()) out.push(key);
+      expect(out).toEqual([...keys].sort((a, b) => a - b));
+    }),
+  );
+});

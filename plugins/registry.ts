@@ -1,0 +1,11 @@
+import type { PluginDefinition } from "./contract.ts";
+
+/** The built-in plugins. One line here makes a folder under `sink/` or `transform/` known everywhere. */
+export const PLUGINS: readonly PluginDefinition[] = [];
+
+const byName = new Map(PLUGINS.map((plugin) => [plugin.name, plugin]));
+
+/** The plugin of this name, if there is one. */
+export function findPlugin(name: string): PluginDefinition | undefined {
+  return byName.get(name);
+}

@@ -1,0 +1,52 @@
+import { type ErrorCode, ERROR_CODES, PulseGateError } from "../core/canonical/errors.ts";
+import type { LogFields, Logger } from "../core/environment.ts";
+import type { Revision } from "../core/ingestion/revision.ts";
+
+/** What a worker thread is started with. */
+export interface ThreadData {
+  readonly workerId: string;
+  readonly revision: Revision;
+  /** From the log driver; see `attach` of `serveWorker`. */
+  readonly handle: unknown;
+  readonly windowBytesMax: number | undefined;
+}
+
+export type Request =
+  | { readonly type: "apply"; readonly revision: Revision }
+  | { readonly type: "status" }
+  | { readonly type: "scrape" }
+  | { readonly type: "stop"; readonly deadlineMs: number };
+
+/** To the thread. */
+export interface Ask {
+  readonly id: number;
+  readonly request: Request;
+}
+
+/** From the thread. */
+export type Told =
+  | { readonly type: "ready" }
+  | { readonly type: "failed"; readonly error: ErrorData }
+  | { readonly type: "answer"; readonly id: number; readonly value: unknown }
+  | { readonly type: "refusal"; readonly id: number; readonly error: ErrorData }
+  | { readonly type: "log"; readonly level: keyof Logger; readonly fields: LogFields; readonly message: string };
+
+/** An error as it crosses threads: a class does not survive the copy. */
+export interface ErrorData {
+  readonly code: ErrorCode | undefined;
+  readonly message: string;
+  readonly stack: string | undefined;
+}
+
+export function errorData(error: unknown): ErrorData {
+  const code = error instanceof PulseGateError ? error.code : undefined;
+  if (!(error instanceof Error)) return { code, message: String(error), stack: undefined };
+  return { code, message: error.message, stack: error.stack };
+}
+
+export function errorFrom({ code, message, stack }: ErrorData): Error {
+  const known = code !== undefined && code in ERROR_CODES;
+  const error = known ? new PulseGateError(code, message) : new Error(message);
+  if (stack !== undefined) error.stack = stack;
+  return error;
+}

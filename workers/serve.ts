@@ -1,0 +1,97 @@
+import { type MessagePort, parentPort, workerData } from "node:worker_threads";
+import type { LogFields, Logger } from "../core/environment.ts";
+import type { LaneStore, LogReader } from "../core/ingestion/log.ts";
+import { createMetrics, type Metrics } from "../observability/metrics.ts";
+import { systemClock } from "../observability/system-clock.ts";
+import type { PluginDefinition } from "../plugins/contract.ts";
+import { type Ask, errorData, type Request, type ThreadData, type Told } from "./messages.ts";
+import { createWorker, type LaneWorker } from "./worker.ts";
+
+/** The back half of a log, as a worker thread holds it. */
+export type AttachedLog = LogReader & LaneStore & { close(): Promise<void> };
+
+export interface ServeOptions {
+  /** Opens the log in this thread, from what the main thread's handle gave. */
+  readonly attach: (handle: unknown) => Promise<AttachedLog>;
+  readonly findPlugin: (name: string) => PluginDefinition | undefined;
+}
+
+/** The body of a worker thread: runs the lanes and answers the pool until it is told to stop. */
+export async function serveWorker(options: ServeOptions): Promise<void> {
+  const port = parentPort;
+  if (port === null) throw new Error("serveWorker runs in a worker thread only");
+  const tell = (told: Told) => port.postMessage(told);
+  const logger = portLogger(tell);
+  // A promise that a plugin forgot must not end the lanes of all tenants.
+  process.on("unhandledRejection", (reason) =>
+    logger.error({ error: errorData(reason) }, "unhandled rejection in a worker"),
+  );
+  try {
+    const thread = await startThread(options, logger);
+    answer(port, tell, thread);
+    tell({ type: "ready" });
+  } catch (error) {
+    tell({ type: "failed", error: errorData(error) });
+  }
+}
+
+interface Thread {
+  readonly log: AttachedLog;
+  readonly worker: LaneWorker;
+  readonly metrics: Metrics;
+}
+
+async function startThread({ attach, findPlugin }: ServeOptions, logger: Logger): Promise<Thread> {
+  const { handle, workerId, revision, windowBytesMax } = workerData as ThreadData;
+  const metrics = createMetrics();
+  const log = await attach(handle);
+  const worker = await createWorker({
+    log,
+    workerId,
+    revision,
+    findPlugin,
+    clock: systemClock,
+    random: Math.random,
+    logger,
+    metrics: metrics.lanes,
+    pluginMetrics: (plugin) => metrics.plugin(plugin),
+    windowBytesMax,
+  });
+  return { log, worker, metrics };
+}
+
+function answer(port: MessagePort, tell: (told: Told) => void, thread: Thread): void {
+  port.on("message", ({ id, request }: Ask) => {
+    handle(thread, request)
+      .then((value) => tell({ type: "answer", id, value }))
+      .catch((error: unknown) => tell({ type: "refusal", id, error: errorData(error) }));
+  });
+}
+
+async function handle({ worker, metrics, log }: Thread, request: Request): Promise<unknown> {
+  switch (request.type) {
+    case "apply":
+      return worker.apply(request.revision);
+    case "status":
+      return worker.status();
+    case "scrape":
+      await worker.measure();
+      return metrics.collect();
+    case "stop":
+      await worker.stop(request.deadlineMs);
+      return log.close();
+  }
+}
+
+/** Lines go to the main thread, which knows where to and what must not be shown. */
+function portLogger(tell: (told: Told) => void): Logger {
+  const at = (level: keyof Logger) => (fields: LogFields, message: string) => {
+    try {
+      tell({ type: "log", level, fields, message });
+    } catch {
+      // Some field of a plugin's can't be copied between threads.
+      tell({ type: "log", level, fields: { fields: String(JSON.stringify(Object.keys(fields))) }, message });
+    }
+  };
+  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+}

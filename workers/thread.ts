@@ -1,0 +1,5 @@
+import { attachEmbeddedLog, type EmbeddedLogHandle } from "../drivers/embedded/index.ts";
+import { findPlugin } from "../plugins/registry.ts";
+import { serveWorker } from "./serve.ts";
+
+await serveWorker({ attach: (handle) => attachEmbeddedLog(handle as EmbeddedLogHandle), findPlugin });

@@ -1,0 +1,149 @@
+import { randomFillSync } from "node:crypto";
+import { startHttp } from "../adapters/http/index.ts";
+import { startOps } from "../adapters/admin/index.ts";
+import type { ConfigState } from "../adapters/admin/index.ts";
+import type { Problem } from "../config/problems.ts";
+import type { ProcessSettings, RevisionDraft } from "../config/revision.ts";
+import type { Clock, Logger } from "../core/environment.ts";
+import { createIds } from "../core/canonical/id.ts";
+import { createAdmission } from "../core/ingestion/admit.ts";
+import { fateOf } from "../core/ingestion/fate.ts";
+import { createIngestor } from "../core/ingestion/ingest.ts";
+import type { Revision } from "../core/ingestion/revision.ts";
+import type { EmbeddedLog } from "../drivers/embedded/index.ts";
+import { METRICS_CONTENT_TYPE, mergeMetrics } from "../observability/metrics.ts";
+import type { Metrics } from "../observability/metrics.ts";
+import { startWorkers } from "../workers/pool.ts";
+import { adoptRevision } from "./revisions.ts";
+import { startRetention } from "./retention.ts";
+import { Teardown } from "./teardown.ts";
+
+export interface GatewayOptions {
+  readonly settings: ProcessSettings;
+  readonly draft: RevisionDraft;
+  readonly log: EmbeddedLog;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+/** All roles in one process: the door and the operations port on this thread, the workers on theirs. */
+export interface Gateway {
+  readonly dataUrl: string;
+  readonly opsUrl: string;
+  readonly revision: number;
+  /** Swaps to another configuration as a whole; rejects, and leaves the old one, when it can't be taken. */
+  apply(draft: RevisionDraft): Promise<Revision>;
+  /** Keeps what was wrong with a configuration that was not accepted, for operators to read. */
+  refuse(problems: readonly Problem[]): void;
+  /** Resolves with the reason when the gateway can't go on: the process must end. */
+  readonly failed: Promise<Error>;
+  /** Stops accepting, finishes what is in flight, commits, closes; within the grace period. */
+  stop(): Promise<void>;
+}
+
+/** Starts forward, each part on what the one before offers; `stop` goes backward. What was started is stopped when a later part fails. */
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  const teardown = new Teardown();
+  try {
+    return await start(options, teardown);
+  } catch (error) {
+    await teardown.run();
+    throw error;
+  }
+}
+
+async function start(options: GatewayOptions, teardown: Teardown): Promise<Gateway> {
+  const { settings, log, logger, metrics, clock } = options;
+  let revision = await adoptRevision(log, options.draft);
+  let config: ConfigState = stateOf(revision, clock);
+  let draining = false;
+  const failed = Promise.withResolvers<Error>();
+  void log.failed.then((error) => failed.resolve(error));
+
+  const workers = await startWorkers({
+    count: settings.workers.threads,
+    handle: (worker) => log.handle(worker),
+    revision,
+    logger,
+    onFatal: (error) => failed.resolve(error),
+  });
+  teardown.add((deadlineMs) => workers.stop(deadlineMs));
+  teardown.add(
+    startRetention({ log, tenants: () => revision.tenants, retentionMs: settings.log.retentionMs, clock, logger }),
+  );
+
+  const admission = createAdmission(revision);
+  const ops = await startOps({
+    ...settings.ops,
+    checks: [{ name: "log", check: () => log.probe() }],
+    draining: () => draining,
+    metrics: async () => mergeMetrics([await metrics.collect(), ...(await workers.scrape())]),
+    metricsContentType: METRICS_CONTENT_TYPE,
+    admin:
+      settings.ops.adminToken === undefined
+        ? undefined
+        : {
+            token: settings.ops.adminToken,
+            reader: log,
+            lanes: log,
+            laneStatus: async () =>
+              (await workers.status()).map((lane) => ({ ...lane, lastError: lane.lastError?.message })),
+            config: () => config,
+          },
+    logger,
+    clock,
+  });
+  teardown.add(() => ops.close());
+
+  const http = await startHttp({
+    ...settings.http,
+    ingestor: createIngestor({ log, metrics: metrics.ingest }),
+    admission,
+    fate: (tenantId, id) => fateOf({ reader: log, lanes: log }, tenantId, id),
+    limits: () => revision.limits,
+    ids: createIds({ clock, randomFill: randomFillSync }),
+    logger,
+    metrics: metrics.ingest,
+    clock,
+  });
+  teardown.add((deadlineMs) => http.drain(deadlineMs));
+  teardown.add(async () => {
+    draining = true;
+  });
+  metrics.config.running(revision.number);
+
+  return {
+    dataUrl: url(http.address),
+    opsUrl: url(ops.address),
+    get revision() {
+      return revision.number;
+    },
+    async apply(draft) {
+      const next = await adoptRevision(log, draft);
+      // Lanes first, then the door: no event is accepted for a sink that has no lane yet.
+      await workers.apply(next);
+      admission.apply(next);
+      revision = next;
+      config = stateOf(next, clock);
+      metrics.config.running(next.number);
+      return next;
+    },
+    refuse(problems) {
+      config = { ...config, refused: { at: clock.now(), problems } };
+      metrics.config.refused();
+    },
+    failed: failed.promise,
+    stop: () => teardown.run(settings.shutdownGraceMs),
+  };
+}
+
+function stateOf(revision: Revision, clock: Clock): ConfigState {
+  return { revision: revision.number, appliedAt: clock.now(), tenantIds: revision.tenants.map((tenant) => tenant.id) };
+}
+
+function url({ host, port }: { readonly host: string; readonly port: number }): string {
+  const reachable =
+    host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "[::1]" : host.includes(":") ? `[${host}]` : host;
+  return `http://${reachable}:${port}`;
+}

@@ -1,0 +1,45 @@
+import { loadConfig } from "../config/parse.ts";
+import type { ParseResult } from "../config/parse.ts";
+import { formatProblem } from "../config/problems.ts";
+import { createLogger } from "../observability/logger.ts";
+import { PLUGINS } from "../plugins/registry.ts";
+import { openLog, runInstance } from "./instance.ts";
+import { startFailure } from "./start-failure.ts";
+
+export interface StartOptions {
+  readonly config: string;
+  readonly role: "all";
+}
+
+/** `pulsegate start`: runs until SIGTERM or SIGINT. Returns the exit code. */
+export async function runStart({ config: file, role }: StartOptions): Promise<number> {
+  const load = (): ParseResult => loadConfig({ file, plugins: PLUGINS, env: process.env, mode: "production" });
+  const loaded = load();
+  if (!loaded.ok) {
+    for (const problem of loaded.problems) console.error(formatProblem(problem));
+    return 1;
+  }
+  const logger = createLogger({ level: loaded.config.settings.logging.level, fields: { role } });
+  logger.addSecrets(loaded.config.secrets);
+  try {
+    return await runInstance({
+      config: loaded.config,
+      reload: { file, load },
+      ...(await openLog(loaded.config, logger)),
+      logger,
+      onReady: async (gateway) => {
+        logger.info({ data: gateway.dataUrl, ops: gateway.opsUrl, revision: gateway.revision }, "ready");
+      },
+    });
+  } catch (error) {
+    return reportFailure(error);
+  }
+}
+
+/** One clear line and the next step for what hinders a start; anything else is a fault of ours and is shown whole. */
+export function reportFailure(error: unknown): number {
+  const failure = startFailure(error);
+  if (failure === undefined) throw error;
+  console.error(`PulseGate did not start: ${failure.what}.\nNext: ${failure.next}.`);
+  return 1;
+}

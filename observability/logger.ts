@@ -9,8 +9,8 @@ export type LogLevel = "debug" | "info" | "warn" | "error";
 
 export interface LoggerOptions {
   readonly level?: LogLevel;
-  /** Where lines go; standard output when absent. */
-  readonly destination?: DestinationStream;
+  /** Where lines go; standard output when absent. A stream, where they shall be readable. */
+  readonly destination?: DestinationStream & { readonly isTTY?: boolean };
   /** Readable lines instead of JSON; by default when standard output is a terminal. */
   readonly pretty?: boolean;
   /** Fields of every line, e.g. the role. */
@@ -28,6 +28,7 @@ export interface ProcessLogger extends Logger {
 export function createLogger(options: LoggerOptions = {}): ProcessLogger {
   const secrets = new Set<string>();
   const readable = options.pretty ?? (options.destination === undefined && isatty(1));
+  const colorize = options.destination === undefined ? isatty(1) : options.destination.isTTY === true;
   const destination = options.destination ?? pino.destination({ fd: 1, sync: true });
   const log = pino(
     {
@@ -37,7 +38,7 @@ export function createLogger(options: LoggerOptions = {}): ProcessLogger {
       formatters: { level: (level) => ({ level }), log: (fields) => redactFields(fields) },
       hooks: { streamWrite: (line) => redactedText(line, secrets) },
     },
-    readable ? pretty({ colorize: isatty(1), ignore: "pid,hostname", destination, sync: true }) : destination,
+    readable ? pretty({ colorize, ignore: "pid,hostname", destination, sync: true }) : destination,
   );
   return {
     ...coreLogger(log),

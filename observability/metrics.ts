@@ -1,9 +1,11 @@
 import { collectDefaultMetrics, Registry } from "@prometheus-io/client";
 import type { IngestMetrics, LaneMetrics, LogMetrics } from "../core/ingestion/metrics.ts";
 import type { PluginMetrics } from "../plugins/contract.ts";
-import { LabelCap, OTHER } from "./families.ts";
+import { LabelCap } from "./families.ts";
 import { ingestMetrics } from "./ingest-metrics.ts";
 import { laneMetrics } from "./lane-metrics.ts";
+import { TENANT_LABELS_MAX } from "./merge.ts";
+import type { MetricsSnapshot } from "./merge.ts";
 import { createFamilies } from "./registry.ts";
 import type { Families, LabelCaps } from "./registry.ts";
 
@@ -16,9 +18,6 @@ export interface MetricsOptions {
   readonly build?: { readonly version: string; readonly node: string };
 }
 
-/** Metrics of one thread as plain data, to be posted to the main thread and merged there. */
-export type MetricsSnapshot = ReadonlyArray<object>;
-
 export interface Metrics {
   readonly ingest: IngestMetrics;
   readonly log: LogMetrics;
@@ -30,7 +29,6 @@ export interface Metrics {
   collect(): Promise<MetricsSnapshot>;
 }
 
-export const TENANT_LABELS_MAX = 100;
 const SINK_LABELS_MAX = 50;
 
 /** A registry of its own with every metric of the table; nothing global is touched. */
@@ -108,30 +106,5 @@ function configMetrics(families: Families): Metrics["config"] {
   };
 }
 
-/** Prometheus text of several threads' metrics as if they were one; the cap on tenants holds for the whole. */
-export async function mergeMetrics(
-  snapshots: readonly MetricsSnapshot[],
-  { tenantLabelsMax = TENANT_LABELS_MAX }: { readonly tenantLabelsMax?: number } = {},
-): Promise<string> {
-  const cap = new LabelCap(tenantLabelsMax);
-  const capped = snapshots.map((snapshot) => snapshot.map((metric) => withTenantsCapped(metric as MetricData, cap)));
-  return Registry.aggregate(capped).metrics();
-}
-
-interface MetricData {
-  readonly values: ReadonlyArray<{ readonly labels?: Readonly<Record<string, string | number>> }>;
-}
-
-function withTenantsCapped(metric: MetricData, cap: LabelCap): MetricData {
-  return {
-    ...metric,
-    values: metric.values.map((sample) => {
-      const tenant = sample.labels?.tenant;
-      // No tenant and `other` are no tenant of their own.
-      if (typeof tenant !== "string" || tenant === "" || tenant === OTHER) return sample;
-      return { ...sample, labels: { ...sample.labels, tenant: cap.of(tenant) } };
-    }),
-  };
-}
-
-export const METRICS_CONTENT_TYPE = Registry.PROMETHEUS_CONTENT_TYPE;
+export type { MetricsSnapshot } from "./merge.ts";
+export { mergeMetrics, METRICS_CONTENT_TYPE } from "./merge.ts";

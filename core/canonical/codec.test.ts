@@ -15,7 +15,7 @@ import {
 
 const NOW = Date.parse("2025-03-01T12:00:00.123Z");
 
-function stored(parts: Partial<EventParts> & { payload?: string | Uint8Array } = {}): Buffer {
+function stored(parts: Partial<Omit<EventParts, "payload">> & { payload?: string } = {}): Buffer {
   const { payload = "{}", ...rest } = parts;
   const bytes = encodeParts({
     eventId: "e1",

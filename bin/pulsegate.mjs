@@ -13,7 +13,8 @@ const built = join(root, "dist", "app", "cli", "index.js");
 const entry = existsSync(source) ? source : built;
 
 if (Number(process.versions.node.split(".")[0]) >= NODE_MAJOR_MIN) {
-  import(pathToFileURL(entry).href);
+  // Without top-level await, which Node.js 12 can't parse.
+  void import(pathToFileURL(entry).href);
 } else {
   const pinned = findPinned();
   if (pinned === undefined) {

@@ -50,6 +50,7 @@ function addPluginOptions(use: JsonSchema, plugins: readonly PluginDefinition[])
   use.allOf = plugins.map((plugin) => ({
     if: { properties: { name: { const: plugin.name } }, required: ["name"] },
     // What a plugin requires may come from elsewhere (`--database-url`), so an editor does not insist.
+    // oxlint-disable-next-line unicorn/no-thenable -- JSON Schema's keyword; nobody awaits a schema
     then: { properties: { config: optionsOf(plugin) } },
   }));
 }

@@ -61,9 +61,12 @@ function problemsOfIssue(issue: z.core.$ZodIssue, above: Path, context: IssueCon
 function likeliestBranch(
   branches: ReadonlyArray<readonly z.core.$ZodIssue[]>,
 ): readonly z.core.$ZodIssue[] | undefined {
-  const cost = (issues: readonly z.core.$ZodIssue[]): number =>
-    issues.length + issues.filter((issue) => issue.code === "invalid_type" && issue.path.length === 0).length * 100;
-  return branches.toSorted((a, b) => cost(a) - cost(b))[0];
+  return branches.toSorted((a, b) => distanceOf(a) - distanceOf(b))[0];
+}
+
+function distanceOf(issues: readonly z.core.$ZodIssue[]): number {
+  const wrongType = issues.some((issue) => issue.code === "invalid_type" && issue.path.length === 0);
+  return issues.length + (wrongType ? 100 : 0);
 }
 
 function wordsOf(issue: z.core.$ZodIssue): string {

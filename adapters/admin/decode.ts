@@ -8,8 +8,11 @@ import type { DeadLetterQuery, LaneId } from "../../core/ingestion/log.ts";
 /** Whether a request shows the token; takes the same time whatever it shows. */
 export function isAuthorized(header: string | undefined, token: string): boolean {
   const shown = /^bearer +(\S+)$/i.exec(header ?? "")?.[1] ?? "";
-  const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
-  return timingSafeEqual(digest(shown), digest(token)) && shown !== "";
+  return timingSafeEqual(digestOf(shown), digestOf(token)) && shown !== "";
+}
+
+function digestOf(text: string): Buffer {
+  return createHash("sha256").update(text).digest();
 }
 
 const PAGE_LIMIT_DEFAULT = 50;

@@ -65,7 +65,7 @@ export async function listDeadLetters(options: ListOptions): Promise<void> {
     const value = options[name];
     if (value !== undefined) query.set(name, value);
   }
-  const text = await getAdmin(await findAdmin(options.data), `/admin/v1/dead-letters?${query}`);
+  const text = await getAdmin(await findAdmin(options.data), `/admin/v1/dead-letters?${query.toString()}`);
   const page = JSON.parse(text) as { items: Row[]; next: string | null };
   if (options.json === true) {
     printJson(page);

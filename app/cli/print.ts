@@ -34,5 +34,5 @@ export function terminalWidth(): number {
 /** One cell or field as text. */
 export function textOf(value: unknown): string {
   if (value === null || value === undefined) return "";
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+  return typeof value === "string" ? value : JSON.stringify(value);
 }

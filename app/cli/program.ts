@@ -139,8 +139,6 @@ function addSend(program: Command): void {
 }
 
 function addAdmin(program: Command): void {
-  const admin = (parent: Command, name: string): Command =>
-    parent.command(name).addOption(dataOption()).addOption(jsonOption());
   const events = program.command("events").description("follow events");
   admin(events, "get")
     .description("tell what became of an event: accepted, and each lane's outcome")
@@ -157,7 +155,7 @@ function addAdmin(program: Command): void {
       const { getEvent } = await import("./admin-commands.ts");
       await getEvent(id, options);
     });
-  addDeadLetters(admin, program);
+  addDeadLetters(program);
   const lanes = program.command("lanes").description("look at lanes");
   admin(lanes, "list")
     .description("list lanes with their place in the log")
@@ -177,7 +175,12 @@ function addAdmin(program: Command): void {
     });
 }
 
-function addDeadLetters(admin: (parent: Command, name: string) => Command, program: Command): void {
+/** A command that asks a running PulseGate. */
+function admin(parent: Command, name: string): Command {
+  return parent.command(name).addOption(dataOption()).addOption(jsonOption());
+}
+
+function addDeadLetters(program: Command): void {
   const dlq = program.command("dlq").description("look at dead letters: events that a lane gave up on");
   admin(dlq, "list")
     .description("list dead letters, a page at a time")

@@ -10,6 +10,9 @@ export interface SqlOptions {
   readonly json?: boolean;
 }
 
+type Cell = string | null;
+type Result = QueryArrayResult<Cell[]>;
+
 /** Object ids of PostgreSQL's types whose text is JSON already. */
 const JSON_TYPES = new Set([114, 3802]);
 const BARE_TYPES = new Set([16, 20, 21, 23, 26, 700, 701, 1700]);
@@ -32,10 +35,9 @@ export async function runSql(statement: string, options: SqlOptions): Promise<vo
     throw new Failure("could not reach the database", { exitCode: EXIT.unreachable, why: wordsOf(error), next });
   }
   try {
-    const given = await client.query<(string | null)[]>({ text: statement, rowMode: "array" });
-    // Several statements give a list of results, which the types don't know.
-    const results = [given].flat() as Array<QueryArrayResult<(string | null)[]>>;
-    for (const result of results) printResult(result, options.json === true);
+    const given: Result | Result[] = await client.query<Cell[]>({ text: statement, rowMode: "array" });
+    // Several statements give a list of results, which the library's types don't know.
+    for (const result of [given].flat()) printResult(result, options.json === true);
   } catch (error) {
     throw new Failure("the database refused the statement", { why: wordsOf(error) });
   } finally {
@@ -53,7 +55,7 @@ async function devDatabase(dataDir: string): Promise<string> {
   });
 }
 
-function printResult({ fields, rows, command, rowCount }: QueryArrayResult<(string | null)[]>, json: boolean): void {
+function printResult({ fields, rows, command, rowCount }: Result, json: boolean): void {
   if (json) {
     printLine(`[${rows.map((row) => rowJson(fields, row)).join(",\n ")}]`);
     return;
@@ -67,14 +69,14 @@ function printResult({ fields, rows, command, rowCount }: QueryArrayResult<(stri
 }
 
 /** One row as a JSON object, put together as text so that numbers keep all their digits. */
-function rowJson(fields: readonly FieldDef[], row: ReadonlyArray<string | null>): string {
+function rowJson(fields: readonly FieldDef[], row: readonly Cell[]): string {
   const members = fields.map(
     ({ name, dataTypeID }, i) => `${JSON.stringify(name)}:${cellJson(row[i] ?? null, dataTypeID)}`,
   );
   return `{${members.join(",")}}`;
 }
 
-function cellJson(text: string | null, type: number): string {
+function cellJson(text: Cell, type: number): string {
   if (text === null) return "null";
   if (JSON_TYPES.has(type)) return text;
   if (type === 16) return text === "t" ? "true" : "false";

@@ -5,11 +5,14 @@ type LaneNow = Parameters<LaneMetrics["lane"]>[0];
 
 const BREAKER_RANK = { closed: 0, half_open: 1, open: 2 } as const;
 
-/** Several lanes may share labels (partitions, capped tenants): their states are put together at each scrape. */
+/** Lanes are told anew before each scrape: one that was not for so many is gone (two scrapes may overlap). */
+const SCRAPES_MAX = 2;
+
+/** Several lanes may share labels (capped tenants): their states are put together at each scrape. */
 export function laneMetrics(families: Families, caps: LabelCaps): LaneMetrics & { refresh(): void } {
   const tenant = (id: string): string => caps.tenants.of(id);
   const sink = (id: string): string => caps.sinks.of(id);
-  const lanes = new Map<string, LaneNow>();
+  const lanes = new Map<string, { readonly now: LaneNow; scrapes: number }>();
   return {
     delivery: (one) => {
       families.deliverySeconds.cell(sink(one.sink), one.plugin).observe(one.seconds);
@@ -29,19 +32,13 @@ export function laneMetrics(families: Families, caps: LabelCaps): LaneMetrics & 
       families.processingTime.cell(sink(sinkId)).observe(seconds);
     },
     lane: (now) => {
-      lanes.set(keyOf(now), now);
-    },
-    laneClosed: (lane) => {
-      lanes.delete(keyOf(lane));
+      lanes.set(`${now.tenantId}/${now.sink}`, { now, scrapes: 0 });
     },
     refresh: () => {
-      refresh({ families, lanes: lanes.values(), tenant, sink });
+      for (const [key, seen] of lanes) if (seen.scrapes++ >= SCRAPES_MAX) lanes.delete(key);
+      refresh({ families, lanes: [...lanes.values()].map(({ now }) => now), tenant, sink });
     },
   };
-}
-
-function keyOf(lane: { readonly tenantId: string; readonly partition?: number; readonly sink: string }): string {
-  return `${lane.tenantId}/${lane.partition ?? 0}/${lane.sink}`;
 }
 
 interface Refresh {

@@ -117,33 +117,35 @@ describe("counting", () => {
 describe("lanes", () => {
   const lane = { tenantId: "a", sink: "raw", lagEvents: 5, lagSeconds: 10, breaker: "closed" } as const;
 
-  test("partitions of one tenant and sink are put together: lags added, the worst age and breaker shown", async () => {
-    const metrics = createMetrics();
+  test("lanes that share a label are put together: lags added, the worst age and breaker shown", async () => {
+    const metrics = createMetrics({ tenantLabelsMax: 0 });
     metrics.lanes.lane(lane);
-    metrics.lanes.lane({ ...lane, partition: 1, lagEvents: 7, lagSeconds: 3, breaker: "open" });
+    metrics.lanes.lane({ ...lane, tenantId: "b", lagEvents: 7, lagSeconds: 3, breaker: "open" });
     const samples = samplesOf(await textOf(metrics));
-    expect(samples.get('pulsegate_stream_lag{tenant="a",sink="raw"}')).toBe(12);
-    expect(samples.get('pulsegate_lane_lag_seconds{tenant="a",sink="raw"}')).toBe(10);
-    expect(samples.get('pulsegate_sink_breaker_info{tenant="a",sink="raw",state="open"}')).toBe(1);
-    expect(samples.has('pulsegate_sink_breaker_info{tenant="a",sink="raw",state="closed"}')).toBe(false);
+    expect(samples.get('pulsegate_stream_lag{tenant="other",sink="raw"}')).toBe(12);
+    expect(samples.get('pulsegate_lane_lag_seconds{tenant="other",sink="raw"}')).toBe(10);
+    expect(samples.get('pulsegate_sink_breaker_info{tenant="other",sink="raw",state="open"}')).toBe(1);
+    expect(samples.has('pulsegate_sink_breaker_info{tenant="other",sink="raw",state="closed"}')).toBe(false);
   });
 
-  test("a lane's newer state takes the place of the older, and a closed lane leaves", async () => {
+  test("a lane's newer state takes the place of the older, and a lane that is told no more leaves", async () => {
     const metrics = createMetrics();
+    const lag = async (): Promise<number | undefined> =>
+      samplesOf(await textOf(metrics)).get('pulsegate_stream_lag{tenant="a",sink="raw"}');
     metrics.lanes.lane(lane);
     metrics.lanes.lane({ ...lane, lagEvents: 2 });
-    expect(samplesOf(await textOf(metrics)).get('pulsegate_stream_lag{tenant="a",sink="raw"}')).toBe(2);
-    metrics.lanes.laneClosed?.(lane);
-    expect(samplesOf(await textOf(metrics)).has('pulsegate_stream_lag{tenant="a",sink="raw"}')).toBe(false);
+    expect(await lag()).toBe(2);
+    await lag();
+    expect(await lag()).toBeUndefined();
   });
 
   test("threads' metrics become one: counts added, ages not", async () => {
     const threads = [createMetrics(), createMetrics()];
-    threads.forEach(({ lanes }, partition) => {
-      lanes.lane({ ...lane, partition });
+    for (const { lanes } of threads) {
+      lanes.lane(lane);
       lanes.settled("a", "raw", "delivered", 10);
       lanes.processing("a", "raw", 0.02);
-    });
+    }
     const samples = samplesOf(await textOf(...threads));
     expect(samples.get('pulsegate_stream_lag{tenant="a",sink="raw"}')).toBe(10);
     expect(samples.get('pulsegate_lane_lag_seconds{tenant="a",sink="raw"}')).toBe(10);

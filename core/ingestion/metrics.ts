@@ -54,15 +54,12 @@ export interface LaneMetrics {
   deadLetter(tenantId: string, sink: string, stage: string): void;
   /** From read to settled, for a batch, in seconds. */
   processing(tenantId: string, sink: string, seconds: number): void;
-  /** Current state of a lane. `lagSeconds`: age of the oldest unsettled event, 0 when there is none. */
+  /** Current state of a tenant's sink, its partitions taken together; told anew before each scrape. `lagSeconds`: age of the oldest unsettled event, 0 when there is none. */
   lane(lane: {
     readonly tenantId: string;
-    readonly partition?: number;
     readonly sink: string;
     readonly lagEvents: number;
     readonly lagSeconds: number;
     readonly breaker: "closed" | "open" | "half_open";
   }): void;
-  /** The lane is no longer run here: its state leaves the metrics. */
-  laneClosed?(lane: { readonly tenantId: string; readonly partition?: number; readonly sink: string }): void;
 }

@@ -11,8 +11,10 @@ const PROBE_MIN_MS = 250;
 const PROBE_MAX_MS = 2_000;
 /** A probe's deadline, so that one lost in a dead network does not put off the next for long. */
 const PROBE_TIMEOUT_MS = 2_000;
-/** Every so many probes, one gets the whole deadline: the target may just have become slow. */
+/** A probe in so many gets the whole deadline while the target has never answered: it may just be slow. */
 const PATIENT_PROBE = 4;
+/** One in so long, when it did answer before: it may have become slow. */
+const PATIENT_EVERY_MS = 300_000;
 /** Calls that a sink may leave hanging beyond their deadline before it is asked only rarely. */
 const ABANDONED_MAX = 8;
 const ABANDONED_PAUSE_MS = 30_000;
@@ -43,6 +45,7 @@ export class Target {
   #aliveCount = 0;
   #slowestMs = 0;
   #probes = 0;
+  #patientAt = Number.NEGATIVE_INFINITY;
   #lastAskedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: TargetOptions) {
@@ -95,17 +98,24 @@ export class Target {
   /** The deadline of the next call. */
   timeoutMs(probe: boolean): number {
     const { timeoutMs } = this.#options.use.retry;
-    if (!probe) return timeoutMs;
-    this.#probes += 1;
-    if (this.#probes % PATIENT_PROBE === 0) return timeoutMs;
+    if (!probe || this.#isPatient()) return timeoutMs;
     return Math.min(timeoutMs, Math.max(PROBE_TIMEOUT_MS, this.#slowestMs * 2));
+  }
+
+  #isPatient(): boolean {
+    const now = this.#now();
+    this.#probes += 1;
+    if (this.#aliveCount === 0) return this.#probes % PATIENT_PROBE === 0;
+    if (now < this.#patientAt + PATIENT_EVERY_MS) return false;
+    this.#patientAt = now;
+    return true;
   }
 
   alive(tookMs: number): void {
     this.#aliveCount += 1;
     // Forgets slowly, so that one quick answer does not make the next probe impatient.
     this.#slowestMs = Math.max(tookMs, this.#slowestMs * 0.95);
-    this.#probes = 0;
+    this.#patientAt = this.#now();
     if (!this.#breaker.alive()) return;
     this.host.logger.info({ breaker: "closed" }, "sink is back");
     this.#wakeAll();

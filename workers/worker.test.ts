@@ -1,99 +1,265 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { openMemoryLog } from "../drivers/memory/index.ts";
-import type { PluginDefinition } from "../plugins/contract.ts";
-import { BatchRejected } from "../plugins/contract.ts";
+import { encodeEvent } from "../core/canonical/codec.ts";
 import { FakeSink } from "../tests/helpers/fake-sink.ts";
-import { SimClock, seededRandom } from "../tests/helpers/sim-clock.ts";
-import { appendEvents, noMetrics, revision, silentLogger, sinkUse, tenant } from "../tests/helpers/worker-bench.ts";
-import { createWorker, type LaneWorker } from "./worker.ts";
+import {
+  appendEvents,
+  type BenchOptions,
+  entry,
+  lane,
+  revision,
+  sinkUse,
+  tenant,
+  WorkerBench,
+} from "../tests/helpers/worker-bench.ts";
 
-const clock = new SimClock();
-const started: LaneWorker[] = [];
+const benches: WorkerBench[] = [];
 
 afterEach(async () => {
-  for (const worker of started.splice(0)) {
-    const stopped = worker.stop(1_000).then(() => (done = true));
-    let done = false;
-    await clock.runUntil(() => done, 60_000);
-    await stopped;
-  }
+  for (const bench of benches.splice(0)) await bench.stop();
 });
 
-async function start(plugins: readonly PluginDefinition[], tenants: Parameters<typeof revision>[1]) {
-  const log = openMemoryLog({ clock });
-  const worker = await createWorker({
-    log,
-    workerId: "w0",
-    revision: revision(1, tenants),
-    findPlugin: (name) => plugins.find((plugin) => plugin.name === name),
-    clock,
-    random: seededRandom(1),
-    logger: silentLogger,
-    metrics: noMetrics,
-  });
-  started.push(worker);
-  return { log, worker };
+async function start(options: BenchOptions): Promise<WorkerBench> {
+  const bench = await WorkerBench.start(options);
+  benches.push(bench);
+  return bench;
 }
 
-const lane = (tenantId: string, sink: string, partition = 0) => ({ stream: { tenantId, partition }, sink });
+/** One tenant `a` with one sink `fake`. */
+async function startOne(sink: FakeSink, change: Parameters<typeof sinkUse>[1] = {}): Promise<WorkerBench> {
+  return start({ plugins: [sink.definition("fake")], tenants: [tenant("a", [sinkUse("fake", change)])] });
+}
+
+const LANE = lane("a", "fake");
 
 describe("a worker", () => {
-  it("delivers what is appended and commits the cursor", async () => {
+  it("delivers what is appended, in order, and commits the cursor", async () => {
     const sink = new FakeSink();
-    const { log } = await start([sink.definition("fake")], [tenant("a", [sinkUse("fake")])]);
-    const ids = await appendEvents(log, "a", { count: 250 });
-    await clock.runUntil(async () => (await log.loadLane(lane("a", "fake")))?.cursor === 250, 1_000);
+    const bench = await startOne(sink);
+    const ids = await appendEvents(bench.log, "a", { count: 250 });
+    expect(await bench.until(LANE, 250, 0)).toMatchObject({ cursor: 250, delivered: 250, dead: 0 });
     expect([...sink.taken.keys()]).toEqual(ids);
-    expect(await log.loadLane(lane("a", "fake"))).toMatchObject({ cursor: 250, delivered: 250, dead: 0 });
   });
 
-  it("splits a batch that the sink refuses until the guilty event stands alone", async () => {
+  it("hands untouched events on with the very bytes that were stored", async () => {
     const sink = new FakeSink();
+    const seen: Buffer[] = [];
     sink.behave = (events) => {
-      if (events.some((event) => event.event_id === "e13")) throw new BatchRejected("22P05", "NUL in jsonb");
+      seen.push(...events.map(encodeEvent));
       return events.map(() => ({ type: "ok" }));
     };
-    const { log } = await start([sink.definition("fake")], [tenant("a", [sinkUse("fake")])]);
-    await appendEvents(log, "a", { count: 64 });
-    await clock.runUntil(async () => (await log.loadLane(lane("a", "fake")))?.cursor === 64, 1_000);
-    expect(await log.loadLane(lane("a", "fake"))).toMatchObject({ delivered: 63, dead: 1 });
-    expect(await log.deadLetter(lane("a", "fake"), 13)).toMatchObject({
-      eventId: "e13",
-      stage: "sink fake",
-      code: "22P05",
+    const bench = await startOne(sink);
+    await bench.log.append([entry("a", "e0", { payload: '{"big":12345678901234567890,"s":"\\u00e9"}' })]);
+    await bench.until(LANE, 1, 0);
+    const [stored] = await bench.log.read(LANE.stream, 0, { entries: 1, bytes: 1 });
+    expect(seen[0]).toBe(stored?.bytes);
+  });
+
+  it("delivers a lone event at once, and lets batches grow while the sink is busy", async () => {
+    const sink = new FakeSink();
+    const bench = await startOne(sink, { batch: { eventsMax: 50, bytesMax: 1_000_000 } });
+    sink.behave = async (events) => {
+      await bench.clock.sleep(10);
+      return events.map(() => ({ type: "ok" }));
+    };
+    await appendEvents(bench.log, "a", { count: 1, prefix: "first" });
+    await bench.clock.advance(1);
+    for (let i = 0; i < 80; i++) await appendEvents(bench.log, "a", { count: 1, prefix: `x${i}-` });
+    await bench.until(LANE, 81, 100);
+    expect(sink.calls.map((call) => call.length)).toEqual([1, 50, 30]);
+  });
+
+  it("keeps the sink busy: the next batch is out before the cursor of the last is committed", async () => {
+    const sink = new FakeSink();
+    const bench = await start({
+      plugins: [sink.definition("fake")],
+      tenants: [tenant("a", [sinkUse("fake", { batch: { eventsMax: 10, bytesMax: 1_000_000 } })])],
+      override: (log, clock) => ({
+        commit: async (commits) => {
+          await clock.sleep(1_000);
+          return log.commit(commits);
+        },
+      }),
     });
-    expect(sink.calls.length).toBeLessThanOrEqual(1 + 2 * Math.log2(64));
+    await appendEvents(bench.log, "a", { count: 50 });
+    await bench.clock.advance(500);
+    expect(sink.taken.size).toBe(50);
+    await bench.until(LANE, 50, 2_500);
   });
 
-  it("burns no attempt in an outage, and delivers all within 5 s after it", async () => {
+  it("costs nothing while ten thousand lanes are idle", async () => {
     const sink = new FakeSink();
-    const works = sink.behave;
-    sink.behave = (events) =>
-      events.map(() => ({ type: "retry", reason: "connection refused", code: "ECONNREFUSED", unavailable: true }));
-    const { log, worker } = await start([sink.definition("fake")], [tenant("a", [sinkUse("fake")])]);
-    await appendEvents(log, "a", { count: 500 });
-    await clock.advance(600_000);
-    expect((await worker.status())[0]).toMatchObject({ cursor: 0, lag: 500, breaker: "open" });
-    sink.behave = works;
-    await clock.runUntil(async () => (await log.loadLane(lane("a", "fake")))?.cursor === 500, 5_000);
-    expect(await log.loadLane(lane("a", "fake"))).toMatchObject({ delivered: 500, dead: 0 });
+    const tenants = Array.from({ length: 10_000 }, (_, i) => tenant(`t${i}`, [sinkUse("fake")]));
+    const bench = await start({ plugins: [sink.definition("fake")], tenants });
+    await bench.clock.advance(120_000);
+    expect(bench.clock.sleeping).toBe(0);
+    await appendEvents(bench.log, "t9999", { count: 1 });
+    await bench.until(lane("t9999", "fake"), 1, 0);
+    expect(sink.calls).toEqual([["e0"]]);
   });
 
-  it("dead-letters an event that fails while others pass, after its attempts", async () => {
+  it("goes on at the cursor after a restart", async () => {
     const sink = new FakeSink();
+    const bench = await startOne(sink);
+    await appendEvents(bench.log, "a", { count: 30 });
+    await bench.until(LANE, 30, 0);
+    await bench.stop();
+    await appendEvents(bench.log, "a", { count: 5, prefix: "later" });
+    sink.calls.length = 0;
+    await bench.startWorker();
+    await bench.until(LANE, 35, 0);
+    expect(sink.calls.flat()).toEqual(["later0", "later1", "later2", "later3", "later4"]);
+  });
+
+  it("finishes and commits what is under way when it is told to stop, then closes its plugins", async () => {
+    const sink = new FakeSink();
+    const bench = await startOne(sink, { batch: { eventsMax: 10, bytesMax: 1_000_000 } });
+    sink.behave = async (events) => {
+      await bench.clock.sleep(500);
+      return events.map(() => ({ type: "ok" }));
+    };
+    await appendEvents(bench.log, "a", { count: 100 });
+    await bench.clock.advance(100);
+    await bench.stop(2_000);
+    expect(await bench.log.loadLane(LANE)).toMatchObject({ cursor: 10, delivered: 10 });
+    expect(sink.calls.length).toBe(1);
+    expect(sink.closed).toBe(1);
+    expect(bench.clock.sleeping).toBe(0);
+  });
+
+  it("cuts off what is under way at the deadline of a stop, and delivers it again later", async () => {
+    const sink = new FakeSink();
+    const bench = await startOne(sink);
+    const aborted: boolean[] = [];
+    sink.behave = async (events, ctx) => {
+      await bench.clock.sleep(60_000, ctx.signal);
+      aborted.push(ctx.signal.aborted);
+      return events.map(() => ({ type: "ok" }));
+    };
+    await appendEvents(bench.log, "a", { count: 3 });
+    await bench.clock.advance(10);
+    const before = bench.clock.monotonic();
+    await bench.stop(1_000);
+    expect(bench.clock.monotonic() - before).toBeLessThanOrEqual(1_300);
+    expect(aborted).toEqual([true]);
+    expect(await bench.log.loadLane(LANE)).toMatchObject({ cursor: 0, delivered: 0 });
+    sink.behave = (events) => events.map(() => ({ type: "ok" }));
+    await bench.startWorker();
+    expect(await bench.until(LANE, 3, 0)).toMatchObject({ delivered: 3 });
+  });
+
+  it("starts the first lanes of a stream at its start, and a sink that joins later at the tail", async () => {
+    const first = new FakeSink();
+    const second = new FakeSink();
+    const tenants = [tenant("a", [sinkUse("first")])];
+    const plugins = [first.definition("first"), second.definition("second")];
+    const bench = await start({ plugins, tenants: [] });
+    await appendEvents(bench.log, "a", { count: 3, prefix: "early" });
+    await bench.worker.apply(revision(2, tenants));
+    await bench.until(lane("a", "first"), 3, 0);
+    await bench.worker.apply(revision(3, [tenant("a", [sinkUse("first"), sinkUse("second")])]));
+    await appendEvents(bench.log, "a", { count: 2, prefix: "late" });
+    await bench.until(lane("a", "second"), 5, 0);
+    expect([...second.taken.keys()]).toEqual(["late0", "late1"]);
+    expect(first.instances).toBe(1);
+  });
+
+  it("leaves lanes that a revision does not change undisturbed, in the middle of a delivery", async () => {
+    const kept = new FakeSink();
+    const removed = new FakeSink();
+    const plugins = [kept.definition("kept"), removed.definition("removed")];
+    const both = [tenant("a", [sinkUse("kept")]), tenant("b", [sinkUse("removed")])];
+    const bench = await start({ plugins, tenants: both });
+    kept.behave = async (events) => {
+      await bench.clock.sleep(3_000);
+      return events.map(() => ({ type: "ok" }));
+    };
+    await appendEvents(bench.log, "a", { count: 2 });
+    await bench.clock.advance(1_000);
+    await bench.worker.apply(revision(2, [tenant("a", [sinkUse("kept")])]));
+    expect([removed.closed, kept.closed, kept.instances]).toEqual([1, 0, 1]);
+    await bench.until(lane("a", "kept"), 2, 3_000);
+    expect(kept.calls.length).toBe(1);
+    const { configRevision } = (await bench.log.settlement(lane("a", "kept"), 0)) ?? {};
+    expect(configRevision).toBe(2);
+  });
+
+  it("restarts a lane whose sink changed from its cursor, and closes the old sink only when its delivery is done", async () => {
+    const sink = new FakeSink();
+    const bench = await startOne(sink, { batch: { eventsMax: 5, bytesMax: 1_000_000 } });
+    sink.behave = async (events) => {
+      await bench.clock.sleep(1_000);
+      return events.map(() => ({ type: "ok" }));
+    };
+    const ids = await appendEvents(bench.log, "a", { count: 20 });
+    await bench.clock.advance(500);
+    await bench.finish(
+      bench.worker.apply(revision(2, [tenant("a", [sinkUse("fake", { config: { table: "other" } })])])),
+    );
+    expect([sink.closed, sink.instances]).toEqual([1, 2]);
+    await bench.until(LANE, 20, 10_000);
+    expect([...sink.taken]).toEqual(ids.map((id) => [id, 1]));
+  });
+
+  it("drains the streams of partitions that a tenant no longer has", async () => {
+    const sink = new FakeSink();
+    const two = [tenant("a", [sinkUse("fake")], { partitions: 2 })];
+    const bench = await start({ plugins: [sink.definition("fake")], tenants: two });
+    await bench.stop();
+    await appendEvents(bench.log, "a", { count: 4, partition: 1 });
+    await bench.startWorker([tenant("a", [sinkUse("fake")], { partitions: 1 })]);
+    expect(await bench.until(lane("a", "fake", 1), 4, 0)).toMatchObject({ delivered: 4 });
+  });
+
+  it("refuses a revision that names an unknown plugin, and goes on with the one it has", async () => {
+    const sink = new FakeSink();
+    const bench = await startOne(sink);
+    await expect(bench.worker.apply(revision(2, [tenant("a", [sinkUse("nosuch")])]))).rejects.toThrow(/nosuch/);
+    await appendEvents(bench.log, "a", { count: 1 });
+    await bench.until(LANE, 1, 0);
+  });
+
+  it("shares one instance of a sink among a tenant's partitions, and none among tenants", async () => {
+    const sink = new FakeSink();
+    const tenants = [tenant("a", [sinkUse("fake")], { partitions: 4 }), tenant("b", [sinkUse("fake")])];
+    await start({ plugins: [sink.definition("fake")], tenants });
+    expect(sink.instances).toBe(2);
+  });
+
+  it("bounds what all lanes hold, and still brings every event through", async () => {
+    const sink = new FakeSink();
+    const names = Array.from({ length: 20 }, (_, i) => `t${i}`);
+    const tenants = names.map((name) => tenant(name, [sinkUse("fake")]));
+    const bench = await start({ plugins: [sink.definition("fake")], tenants, windowBytesMax: 10_000 });
+    sink.behave = async (events) => {
+      await bench.clock.sleep(5);
+      return events.map(() => ({ type: "ok" }));
+    };
+    for (const name of names) await appendEvents(bench.log, name, { count: 100, prefix: `${name}-` });
+    for (const name of names) await bench.until(lane(name, "fake"), 100, 60_000);
+    expect(sink.taken.size).toBe(2_000);
+  });
+
+  it("tells where its lanes stand", async () => {
+    const sink = new FakeSink();
+    const bench = await startOne(sink);
     sink.behave = (events) =>
-      events.map((event) =>
-        event.event_id === "e5" ? { type: "retry", reason: "busy", code: "503" } : { type: "ok" },
-      );
-    const { log } = await start([sink.definition("fake")], [tenant("a", [sinkUse("fake")])]);
-    await appendEvents(log, "a", { count: 20 });
-    for (let i = 0; i < 40; i++) {
-      await clock.advance(1_000);
-      await appendEvents(log, "a", { count: 1, prefix: `later${i}-` });
-    }
-    await clock.runUntil(async () => (await log.loadLane(lane("a", "fake")))?.cursor === 60, 60_000);
-    const letter = await log.deadLetter(lane("a", "fake"), 5);
-    expect(letter).toMatchObject({ eventId: "e5", code: "503", message: "busy" });
-    expect(await log.loadLane(lane("a", "fake"))).toMatchObject({ delivered: 59, dead: 1 });
+      events.map(() => ({ type: "retry", reason: "no route", code: "EHOSTUNREACH", unavailable: true }));
+    await appendEvents(bench.log, "a", { count: 7 });
+    await bench.clock.advance(30_000);
+    expect(await bench.worker.status()).toEqual([
+      {
+        tenantId: "a",
+        partition: 0,
+        sink: "fake",
+        cursor: 0,
+        end: 7,
+        lag: 7,
+        lagSeconds: expect.closeTo(30),
+        breaker: "open",
+        window: 7,
+        retrying: 0,
+        lastError: { at: expect.any(Number), stage: "sink fake", code: "EHOSTUNREACH", message: "no route" },
+      },
+    ]);
   });
 });

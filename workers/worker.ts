@@ -91,7 +91,6 @@ class Worker implements LaneWorker {
 
   async start(): Promise<void> {
     this.#lanes.check(this.#revision);
-    this.#claims = await this.#options.log.claims(this.#options.workerId);
     await new Promise<void>((resolve) => void this.#followClaims(resolve).then(resolve));
   }
 
@@ -134,7 +133,8 @@ class Worker implements LaneWorker {
   async #followClaims(opened: () => void): Promise<void> {
     for (let attempt = 1; !this.#ended.signal.aborted; attempt++) {
       try {
-        for await (const claims of this.#claims?.held(this.#ended.signal) ?? []) {
+        this.#claims = await this.#options.log.claims(this.#options.workerId);
+        for await (const claims of this.#claims.held(this.#ended.signal)) {
           attempt = 1;
           await this.#take(new Map(claims.map((claim) => [claim.slot, claim])));
           opened();

@@ -1,0 +1,412 @@
+import { afterEach, describe, expect, it } from "vitest";
+import { slotOf } from "../core/ingestion/log.ts";
+import { BatchRejected, type SinkOutcome } from "../plugins/contract.ts";
+import { type Behaviour, FakeSink } from "../tests/helpers/fake-sink.ts";
+import {
+  appendEvents,
+  type BenchOptions,
+  entry,
+  lane,
+  sinkUse,
+  tenant,
+  WorkerBench,
+} from "../tests/helpers/worker-bench.ts";
+
+const benches: WorkerBench[] = [];
+
+afterEach(async () => {
+  for (const bench of benches.splice(0)) await bench.stop();
+});
+
+async function start(options: BenchOptions): Promise<WorkerBench> {
+  const bench = await WorkerBench.start(options);
+  benches.push(bench);
+  return bench;
+}
+
+async function startOne(
+  sink: FakeSink,
+  change: Parameters<typeof sinkUse>[1] = {},
+  single = false,
+): Promise<WorkerBench> {
+  return start({ plugins: [sink.definition("fake", { single })], tenants: [tenant("a", [sinkUse("fake", change)])] });
+}
+
+const LANE = lane("a", "fake");
+const OK: SinkOutcome = { type: "ok" };
+const OUT: SinkOutcome = { type: "retry", reason: "connection refused", code: "ECONNREFUSED", unavailable: true };
+const works: Behaviour = (events) => events.map(() => OK);
+const isOut: Behaviour = (events) => events.map(() => OUT);
+
+/** New events every 200 ms, so that a poisoned one has neighbours. */
+async function trickle(bench: WorkerBench, count: number): Promise<void> {
+  for (let i = 0; i < count; i++) {
+    await appendEvents(bench.log, "a", { count: 1, prefix: `trickle${i}-` });
+    await bench.clock.advance(200);
+  }
+}
+
+describe("an outage", () => {
+  it("burns no attempt, leaves the dead letters empty, and all is delivered within 5 s after it", async () => {
+    for (const outage of [
+      isOut,
+      () => Promise.reject(new Error("boom")),
+      (events) => events.map(() => ({ type: "retry", reason: "no" })),
+    ] as Behaviour[]) {
+      const sink = new FakeSink();
+      sink.behave = outage;
+      const bench = await startOne(sink, {
+        retry: { attempts: 2, backoffMinMs: 100, backoffMaxMs: 60_000, timeoutMs: 10_000 },
+      });
+      await appendEvents(bench.log, "a", { count: 500 });
+      await bench.clock.advance(600_000);
+      expect(await bench.log.loadLane(LANE)).toMatchObject({ cursor: 0, dead: 0 });
+      sink.behave = works;
+      expect(await bench.until(LANE, 500, 5_000)).toMatchObject({ delivered: 500, dead: 0 });
+    }
+  });
+
+  it("of a sink that hangs is over within 5 s of its return, too", async () => {
+    const sink = new FakeSink();
+    const bench = await startOne(sink, {
+      retry: { attempts: 5, backoffMinMs: 100, backoffMaxMs: 60_000, timeoutMs: 30_000 },
+    });
+    await appendEvents(bench.log, "a", { count: 5, prefix: "before" });
+    await bench.until(LANE, 5, 0);
+    sink.behave = async (_events, ctx) => {
+      await bench.clock.sleep(3_600_000, ctx.signal);
+      throw new Error("cancelled");
+    };
+    await appendEvents(bench.log, "a", { count: 200 });
+    await bench.clock.advance(400_000);
+    sink.behave = works;
+    expect(await bench.until(LANE, 205, 5_000)).toMatchObject({ delivered: 205, dead: 0 });
+  });
+
+  it("is asked after rarely and by single events, not by a storm of retries", async () => {
+    const sink = new FakeSink();
+    sink.behave = isOut;
+    const bench = await startOne(sink);
+    await appendEvents(bench.log, "a", { count: 1_000 });
+    await bench.clock.advance(60_000);
+    expect(sink.calls.length).toBeLessThan(60);
+    expect(sink.calls.slice(1).every((call) => call.length === 1)).toBe(true);
+    expect(new Set(sink.calls.slice(1).flat()).size).toBe(sink.calls.length - 1);
+  });
+
+  it("that ends by itself now and then costs no event its attempts", async () => {
+    const sink = new FakeSink();
+    let up = true;
+    sink.behave = (events, ctx) => (up ? works(events, ctx) : isOut(events, ctx));
+    const bench = await startOne(sink, {
+      retry: { attempts: 3, backoffMinMs: 100, backoffMaxMs: 1_000, timeoutMs: 10_000 },
+    });
+    for (let i = 0; i < 60; i++) {
+      up = i % 3 === 0;
+      await appendEvents(bench.log, "a", { count: 20, prefix: `r${i}-` });
+      await bench.clock.advance(1_700);
+    }
+    up = true;
+    expect(await bench.until(LANE, 1_200, 10_000)).toMatchObject({ delivered: 1_200, dead: 0 });
+  });
+
+  it("holds up its own lanes alone", async () => {
+    const [dead, hung, poisoned, fine] = [new FakeSink(), new FakeSink(), new FakeSink(), new FakeSink()];
+    const plugins = Object.entries({ dead, hung, poisoned, fine }).map(([name, sink]) => sink.definition(name));
+    const tenants = [
+      tenant("a", [sinkUse("dead"), sinkUse("hung"), sinkUse("poisoned"), sinkUse("fine")]),
+      tenant("b", [sinkUse("fine")]),
+    ];
+    const bench = await start({ plugins, tenants });
+    dead.behave = isOut;
+    hung.behave = () => new Promise(() => undefined);
+    poisoned.behave = () => Promise.reject(new BatchRejected("22003", "out of range"));
+    await appendEvents(bench.log, "a", { count: 300 });
+    await appendEvents(bench.log, "b", { count: 300 });
+    await bench.until(lane("b", "fine"), 300, 0);
+    await bench.until(lane("a", "fine"), 300, 0);
+    expect(await bench.until(lane("a", "poisoned"), 300, 10_000)).toMatchObject({ dead: 300 });
+    for (let i = 0; i < 20; i++) {
+      await appendEvents(bench.log, "b", { count: 1, prefix: `later${i}-` });
+      await bench.until(lane("b", "fine"), 301 + i, 0);
+      await bench.clock.advance(1_000);
+    }
+  });
+
+  it("of one partition's lane is known to the tenant's others: one probe at a time for all", async () => {
+    const sink = new FakeSink();
+    let open = 0;
+    let most = 0;
+    const bench = await start({
+      plugins: [sink.definition("fake")],
+      tenants: [tenant("a", [sinkUse("fake")], { partitions: 8 })],
+    });
+    sink.behave = async (events, ctx) => {
+      if (events.length > 1) return isOut(events, ctx);
+      most = Math.max(most, ++open);
+      await bench.clock.sleep(100);
+      open -= 1;
+      return events.map(() => OUT);
+    };
+    for (let partition = 0; partition < 8; partition++) {
+      await appendEvents(bench.log, "a", { count: 10, prefix: `p${partition}-`, partition });
+    }
+    await bench.clock.advance(60_000);
+    expect(most).toBe(1);
+    const probed = new Set(sink.calls.filter((call) => call.length === 1).map(([id]) => id?.slice(0, 2)));
+    expect(probed.size).toBe(8);
+    sink.behave = works;
+    for (let partition = 0; partition < 8; partition++) await bench.until(lane("a", "fake", partition), 10, 5_000);
+  });
+});
+
+describe("a poisoned event", () => {
+  it("is split out of a refused batch in log2 steps and dead-lettered with its code; its neighbours land", async () => {
+    const sink = new FakeSink();
+    sink.behave = (events) => {
+      if (events.some((event) => event.event_id === "e13")) throw new BatchRejected("22P05", "NUL in jsonb");
+      return events.map(() => OK);
+    };
+    const bench = await startOne(sink);
+    await appendEvents(bench.log, "a", { count: 64 });
+    expect(await bench.until(LANE, 64, 0)).toMatchObject({ delivered: 63, dead: 1 });
+    expect(sink.calls.length).toBeLessThanOrEqual(1 + 2 * Math.log2(64));
+    const [stored] = await bench.log.read(LANE.stream, 13, { entries: 1, bytes: 1 });
+    expect(await bench.log.deadLetter(LANE, 13)).toMatchObject({
+      lane: LANE,
+      sequence: 13,
+      eventId: "e13",
+      eventType: "order_paid",
+      stage: "sink fake",
+      code: "22P05",
+      message: "NUL in jsonb",
+      attempts: [{ at: expect.any(Number), reason: "22P05: NUL in jsonb" }],
+      configRevision: 1,
+      plugins: { fake: "1.2.3" },
+      bytes: stored?.bytes,
+    });
+  });
+
+  it("that fails while its neighbours pass is dead-lettered after its attempts, no sooner", async () => {
+    const sink = new FakeSink();
+    sink.behave = (events) =>
+      events.map(({ event_id }) => (event_id === "e5" ? { type: "retry", reason: "busy", code: "503" } : OK));
+    const bench = await startOne(sink, {
+      retry: { attempts: 4, backoffMinMs: 100, backoffMaxMs: 400, timeoutMs: 1_000 },
+    });
+    await appendEvents(bench.log, "a", { count: 20 });
+    await trickle(bench, 60);
+    await bench.until(LANE, 80, 10_000);
+    const letter = await bench.log.deadLetter(LANE, 5);
+    expect(letter).toMatchObject({ code: "503", message: "busy" });
+    const tries = sink.calls.filter((call) => call.includes("e5")).length;
+    expect(letter?.attempts.length).toBe(tries);
+    expect(tries).toBeGreaterThanOrEqual(4);
+    expect(tries).toBeLessThanOrEqual(9);
+  });
+
+  it("that spoils every batch by a throw ends alone, and costs its neighbours nothing", async () => {
+    const sink = new FakeSink();
+    const poison = new Set(["e3", "e77", "e78"]);
+    sink.behave = (events) => {
+      if (events.some((event) => poison.has(event.event_id)))
+        throw new TypeError("cannot read properties of undefined");
+      return events.map(() => OK);
+    };
+    const bench = await startOne(sink);
+    await appendEvents(bench.log, "a", { count: 100 });
+    await trickle(bench, 100);
+    const state = await bench.until(LANE, 200, 120_000);
+    expect(state).toMatchObject({ delivered: 197, dead: 3 });
+    expect([...sink.taken.values()].every((times) => times === 1)).toBe(true);
+  });
+
+  it("that says the whole sink is out, while all others pass, ends in the dead letters, too", async () => {
+    const sink = new FakeSink();
+    sink.behave = (events) => events.map(({ event_id }) => (event_id === "e1" ? OUT : OK));
+    const bench = await startOne(sink, {
+      retry: { attempts: 3, backoffMinMs: 100, backoffMaxMs: 400, timeoutMs: 1_000 },
+    });
+    await appendEvents(bench.log, "a", { count: 3 });
+    await trickle(bench, 60);
+    expect(await bench.until(LANE, 63, 60_000)).toMatchObject({ delivered: 62, dead: 1 });
+  });
+
+  it("does not hold up the others of a sink that takes one event at a time", async () => {
+    const sink = new FakeSink();
+    sink.behave = async (events, ctx) => {
+      if (events[0]?.event_id !== "e2") return [OK];
+      await new Promise((resolve) => ctx.signal.addEventListener("abort", resolve));
+      return [OK];
+    };
+    const retry = { attempts: 2, backoffMinMs: 100, backoffMaxMs: 400, timeoutMs: 1_000 };
+    const bench = await startOne(sink, { retry }, true);
+    await appendEvents(bench.log, "a", { count: 10 });
+    await trickle(bench, 30);
+    expect(await bench.until(LANE, 40, 60_000)).toMatchObject({ delivered: 39, dead: 1 });
+    expect(await bench.log.deadLetter(LANE, 2)).toMatchObject({
+      code: "timeout",
+      message: "fake@1.2.3 did not answer within its deadline",
+    });
+  });
+
+  it("keeps its place: later events go on, the cursor stays before it", async () => {
+    const sink = new FakeSink();
+    sink.behave = (events) =>
+      events.map(({ event_id }) => (event_id === "e0" ? { type: "retry", reason: "later", retryAfterMs: 60_000 } : OK));
+    const bench = await startOne(sink);
+    await appendEvents(bench.log, "a", { count: 50 });
+    await bench.clock.advance(50_000);
+    expect(sink.taken.size).toBe(49);
+    expect(await bench.log.loadLane(LANE)).toMatchObject({ cursor: 0 });
+    expect(sink.calls.filter((call) => call.includes("e0")).length).toBe(1);
+    sink.behave = works;
+    await bench.until(LANE, 50, 10_100);
+  });
+
+  it("fills the window, and no more than the window, when it is not given up", async () => {
+    const sink = new FakeSink();
+    sink.behave = (events) =>
+      events.map(({ event_id }) =>
+        event_id === "e0" ? { type: "retry", reason: "later", retryAfterMs: 600_000 } : OK,
+      );
+    const bench = await startOne(sink, { windowEvents: 120 });
+    await appendEvents(bench.log, "a", { count: 500 });
+    await bench.clock.advance(1_000);
+    expect(sink.taken.size).toBe(119);
+    expect((await bench.worker.status())[0]).toMatchObject({ window: 120, lag: 500 });
+  });
+});
+
+describe("a sink that misbehaves", () => {
+  it("is a plugin error with its name and version, whatever it returns", async () => {
+    const answers: unknown[] = [
+      undefined,
+      null,
+      7,
+      [],
+      [null],
+      [{ type: "yes" }],
+      [OK, OK],
+      { length: 1 },
+      [
+        Object.create({
+          get type() {
+            throw new Error("trap");
+          },
+        }),
+      ],
+    ];
+    for (const answer of answers) {
+      const sink = new FakeSink();
+      sink.behave = (() => answer) as Behaviour;
+      const bench = await startOne(sink);
+      await appendEvents(bench.log, "a", { count: 1 });
+      await bench.clock.advance(100);
+      const [status] = await bench.worker.status();
+      expect(status?.lastError).toMatchObject({ stage: "sink fake", code: "plugin_error" });
+      expect(status?.lastError?.message).toMatch(/^fake@1\.2\.3 /);
+      expect(await bench.log.loadLane(LANE)).toMatchObject({ cursor: 0, dead: 0 });
+    }
+  });
+
+  it("may come back late: its answer is ignored and its event delivered again", async () => {
+    const sink = new FakeSink();
+    const late: (() => void)[] = [];
+    sink.behave = () => new Promise((_resolve, reject) => late.push(() => reject(new Error("late"))));
+    const bench = await startOne(sink, {
+      retry: { attempts: 3, backoffMinMs: 100, backoffMaxMs: 400, timeoutMs: 1_000 },
+    });
+    await appendEvents(bench.log, "a", { count: 4 });
+    await bench.clock.advance(1_500);
+    for (const answer of late) answer();
+    sink.behave = works;
+    expect(await bench.until(LANE, 4, 5_000)).toMatchObject({ delivered: 4 });
+  });
+
+  it("is started again until its init succeeds", async () => {
+    const sink = new FakeSink();
+    sink.init = () => Promise.reject(Object.assign(new Error("no such host"), { code: "ENOTFOUND" }));
+    const bench = await startOne(sink);
+    await appendEvents(bench.log, "a", { count: 3 });
+    await bench.clock.advance(60_000);
+    expect((await bench.worker.status())[0]?.lastError).toMatchObject({
+      code: "ENOTFOUND",
+      message: "fake@1.2.3 did not start: no such host",
+    });
+    sink.init = async () => undefined;
+    expect(await bench.until(LANE, 3, 5_000)).toMatchObject({ delivered: 3 });
+    expect(sink.closed).toBe(sink.instances - 1);
+  });
+
+  it("gets the attempt's number, and a permanent error's answer is kept in the dead letter", async () => {
+    const sink = new FakeSink();
+    const attempts: number[] = [];
+    sink.behave = (events, ctx) => {
+      attempts.push(ctx.attempt);
+      return events.map(({ event_id }) =>
+        event_id === "e0" && ctx.attempt < 3
+          ? { type: "retry", reason: "busy" }
+          : event_id === "e0"
+            ? { type: "error", reason: "bad", code: "422", response: "x".repeat(9_000) }
+            : OK,
+      );
+    };
+    const bench = await startOne(sink);
+    await appendEvents(bench.log, "a", { count: 2 });
+    await bench.until(LANE, 2, 10_000);
+    expect(attempts).toEqual([1, 2, 3]);
+    const letter = await bench.log.deadLetter(LANE, 0);
+    expect(letter).toMatchObject({ code: "422", message: "bad" });
+    expect(letter?.response?.length).toBe(4_096);
+    expect(letter?.attempts.map(({ reason }) => reason)).toEqual([
+      "plugin_error: busy",
+      "plugin_error: busy",
+      "422: bad",
+    ]);
+  });
+});
+
+describe("the log's failures", () => {
+  it("hold the cursor: with commits that fail or whose outcome is unknown, every event is counted once", async () => {
+    const sink = new FakeSink();
+    const tenants = [tenant("a", [sinkUse("fake", { batch: { eventsMax: 7, bytesMax: 1_000_000 } })])];
+    const faults = { delayMsMax: 20, failure: 0.2, unknown: 0.2, readFailure: 0.2, deadLetterFailure: 0.5 };
+    const bench = await start({ plugins: [sink.definition("fake")], tenants, faults });
+    sink.behave = (events) =>
+      events.map(({ event_id }) => (event_id.endsWith("5") ? { type: "error", reason: "bad" } : OK));
+    for (let i = 0; i < 20; i++) {
+      const entries = () => Array.from({ length: 10 }, (_, n) => entry("a", `e${i}-${n}`));
+      await bench.ask(() => bench.log.append(entries()));
+    }
+    expect(await bench.until(LANE, 200, 300_000)).toMatchObject({ delivered: 180, dead: 20 });
+    const letters = await bench.ask(() => bench.log.deadLetters({ limit: 500 }));
+    expect(letters.map(({ eventId }) => eventId).sort()).toEqual(
+      Array.from({ length: 20 }, (_, i) => `e${i}-5`).sort(),
+    );
+  });
+
+  it("end a lane whose claim was lost, and it goes on where the log says when the claim comes back", async () => {
+    const sink = new FakeSink();
+    const bench = await startOne(sink);
+    await appendEvents(bench.log, "a", { count: 10 });
+    await bench.until(LANE, 10, 0);
+    const slot = slotOf(LANE.stream);
+    bench.log.takeOver(slot);
+    await appendEvents(bench.log, "a", { count: 5, prefix: "later" });
+    await bench.clock.advance(10_000);
+    expect(await bench.log.loadLane(LANE)).toMatchObject({ cursor: 10 });
+    bench.log.giveBack(slot);
+    await bench.until(LANE, 15, 5_000);
+  });
+
+  it("dead-letters bytes that are no event, with its place", async () => {
+    const sink = new FakeSink();
+    const bench = await startOne(sink);
+    const bad = entry("a", "e1");
+    bad.bytes.write("}", bad.bytes.indexOf('"event_id"'));
+    await bench.log.append([entry("a", "e0"), bad, entry("a", "e2")]);
+    expect(await bench.until(LANE, 3, 0)).toMatchObject({ delivered: 2, dead: 1 });
+    expect(await bench.log.deadLetter(LANE, 1)).toMatchObject({ stage: "decode", code: "undecodable", eventId: "" });
+  });
+});

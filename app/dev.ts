@@ -26,7 +26,7 @@ export interface DevOptions {
 }
 
 /** Stands for the database's address while a configuration is checked before there is a database. */
-const ANY_DATABASE = "postgres://localhost/pulsegate";
+const ANY_DATABASE = "postgres://user:password@localhost:5432/pulsegate";
 
 /** `pulsegate dev`: the whole product in one command, for one machine. Returns the exit code. */
 export async function runDev(options: DevOptions): Promise<number> {

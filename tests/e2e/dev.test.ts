@@ -1,4 +1,5 @@
-import { createServer } from "node:net";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { writeFile } from "node:fs/promises";
 import { execFile } from "node:child_process";
 import { join } from "node:path";
@@ -87,7 +88,8 @@ test("a taken port is one clear line with the next step", async () => {
   const data = await tempDir();
   const other = createServer().listen(0, "127.0.0.1");
   onTestFinished(() => void other.close());
-  const { port } = await until(() => other.address() as { port: number } | undefined, "a port");
+  await once(other, "listening");
+  const { port } = other.address() as AddressInfo;
   const { code, stderr } = await pulsegate(["dev", "--data", data, "--port", String(port), "--ops-port", "0"]);
   expect(code).toBe(1);
   expect(stderr).toContain(`port ${port} on 127.0.0.1 is taken by another program`);

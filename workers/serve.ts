@@ -8,7 +8,12 @@ import { type Ask, errorData, type Request, type ThreadData, type Told } from ".
 import { createWorker, type LaneWorker } from "./worker.ts";
 
 /** The back half of a log, as a worker thread holds it. */
-export type AttachedLog = LogReader & LaneStore & { close(): Promise<void> };
+export type AttachedLog = LogReader &
+  LaneStore & {
+    /** Resolves with the reason when the log can't be read any more. */
+    readonly failed?: Promise<Error>;
+    close(): Promise<void>;
+  };
 
 export interface ServeOptions {
   /** Opens the log in this thread, from what the main thread's handle gave. */
@@ -29,6 +34,7 @@ export async function serveWorker(options: ServeOptions): Promise<void> {
   try {
     const thread = await startThread(options, logger);
     answer(port, tell, thread);
+    void thread.log.failed?.then((error) => tell({ type: "failed", error: errorData(error) }));
     tell({ type: "ready" });
   } catch (error) {
     tell({ type: "failed", error: errorData(error) });

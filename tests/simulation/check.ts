@@ -1,5 +1,5 @@
 import { decodeEvent } from "../../core/canonical/codec.ts";
-import { type DeadLetter, type LaneId, laneKey, type LaneState } from "../../core/ingestion/log.ts";
+import { type DeadLetter, type LaneId, laneKey, type LaneState, type LogEntry } from "../../core/ingestion/log.ts";
 import { ATTEMPTS, type SinkPlan, type TenantPlan } from "./plan.ts";
 import type { Run } from "./run.ts";
 import type { Outcome, Settled } from "./watched-log.ts";
@@ -21,6 +21,14 @@ export function checkSettled(run: Run, { lane, eventId, outcome, sequence }: Set
   if (outcome !== due) throw new Error(`${where} is settled as ${outcome}, and should be ${due}`);
 }
 
+/**
+ * Whether a sink comes to rest by itself: an event that fails like an outage can only be told from
+ * one by the events that pass beside it.
+ */
+export function needsCompany(sink: SinkPlan): boolean {
+  return [...sink.faults.values()].some(({ kind }) => kind === "retry" || kind === "throw" || kind === "hang");
+}
+
 /** All that must hold once a run has come to rest. Throws otherwise. */
 export async function checkRun(run: Run): Promise<void> {
   for (const tenant of run.plan.tenants) {
@@ -39,6 +47,7 @@ async function checkLane(run: Run, lane: LaneId): Promise<void> {
   if (state === undefined) throw new Error(`${laneKey(lane)} was never opened`);
   if (state.start !== 0) throw new Error(`${laneKey(lane)} starts at ${state.start}: it owes its sink every event`);
   const entries = await log.read(lane.stream, 0, { entries: 1_000_000, bytes: 1 << 30 });
+  if (run.plan.profile === "neighbour" && lane.stream.tenantId === "calm") checkOrder(run, lane, entries);
   const counts: Record<Outcome, number> = { delivered: 0, filtered: 0, dead: 0, erased: 0 };
   for (const { sequence, bytes } of entries.slice(0, state.cursor)) {
     const eventId = decodeEvent(bytes).event_id;
@@ -59,6 +68,15 @@ async function checkLane(run: Run, lane: LaneId): Promise<void> {
   }
 }
 
+/** Where nothing fails, the target gets the events in the log's order. */
+function checkOrder(run: Run, lane: LaneId, entries: readonly LogEntry[]): void {
+  const { stored } = targetOf(run, lane);
+  const own = new Set(entries.map(({ bytes }) => decodeEvent(bytes).event_id));
+  const order = [...stored.keys()].filter((id) => own.has(id));
+  const due = [...own].filter((id) => stored.has(id));
+  if (order.join() !== due.join()) throw new Error(`${laneKey(lane)}: the target has the events in another order`);
+}
+
 function checkLetter(
   run: Run,
   lane: LaneId,
@@ -71,6 +89,9 @@ function checkLetter(
   if (letter === undefined) return;
   if (letter.eventId !== eventId) throw new Error(`${where}: the letter is of ${letter.eventId}`);
   const kind = sinkOf(run, lane).faults.get(eventId)?.kind;
+  if (letter.stage.startsWith("transform") && tenantOf(run, lane).transform.get(eventId)?.kind === "retry") {
+    if (letter.attempts.length !== ATTEMPTS) throw new Error(`${where} died after ${letter.attempts.length} attempts`);
+  }
   const tried = letter.stage.startsWith("sink") && (kind === "retry" || kind === "throw" || kind === "hang");
   // Failures in an outage are noted as well, so there may be more; an attempt burned in an outage would make fewer.
   if (tried && letter.attempts.length < ATTEMPTS)
@@ -91,6 +112,8 @@ function checkTarget(run: Run, tenant: TenantPlan, sink: SinkPlan): void {
   const target = targetOf(run, { stream: { tenantId: tenant.id, partition: 0 }, sink: sink.id });
   for (const id of target.stored.keys()) {
     const due = outcomeDue(run, { stream: { tenantId: tenant.id, partition: 0 }, sink: sink.id }, id);
+    const taken = target.taken.get(id) ?? 0;
+    if (taken > 1 && !run.plan.moves) throw new Error(`${tenant.id}/${sink.id} took ${id} ${taken} times`);
     if (due !== "delivered") throw new Error(`${tenant.id}/${sink.id} has ${id}, which should be ${due}`);
   }
   if (run.plan.profile === "neighbour" && tenant.id === "calm") checkSchedule(run, tenant, sink, target);
@@ -134,7 +157,7 @@ function checkOutages({ outages }: SinkPlan, target: Target): void {
     const fair = OUTAGE_CALLS_BASE + Math.ceil((to - from) / OUTAGE_CALL_MS);
     if (during > fair) throw new Error(`the target was tried ${during} times in ${to - from} ms of outage`);
     const next = target.calls.find(({ at, out }) => at >= to && !out);
-    const overlaps = outages.some((other) => other.from <= to && other.to > to);
+    const overlaps = outages.some((other) => other.from <= to + RESUME_MS_MAX && other.to > to);
     const waiting = target.calls.some(({ at, out }) => out && at >= from && at < to);
     if (!waiting || overlaps || next === undefined) continue;
     if (next.at - to > RESUME_MS_MAX) throw new Error(`delivery resumed ${next.at - to} ms after the outage`);
@@ -145,7 +168,7 @@ function checkOutages({ outages }: SinkPlan, target: Target): void {
 function outcomeDue(run: Run, lane: LaneId, eventId: string): Outcome {
   const transform = tenantOf(run, lane).transform.get(eventId)?.kind;
   if (transform === "drop") return "filtered";
-  if (transform === "error" || transform === "throw") return "dead";
+  if (transform !== undefined && transform !== "transient") return "dead";
   const fault = sinkOf(run, lane).faults.get(eventId)?.kind;
   return fault === undefined || fault === "transient" || fault === "lost_answer" ? "delivered" : "dead";
 }

@@ -12,6 +12,8 @@ export interface Plan {
   readonly logFaults: MemoryFaults;
   /** When the worker's process dies. */
   readonly crashesAt: readonly number[];
+  /** Whether lanes change their owner: by crashes or lost claims. */
+  readonly moves: boolean;
   /** When the last of the planned events is sent and every outage is over. */
   readonly endsAt: number;
 }
@@ -57,8 +59,9 @@ export type SinkFault =
   | { readonly kind: "error" | "retry" | "reject" | "throw" | "hang" | "lost_answer" }
   | { readonly kind: "transient"; readonly times: number };
 
+/** `retry` fails for ever and says that it might not. */
 export type TransformFault =
-  | { readonly kind: "drop" | "error" | "throw" }
+  | { readonly kind: "drop" | "error" | "throw" | "retry" }
   | { readonly kind: "transient"; readonly times: number };
 
 export interface EventPlan {
@@ -85,13 +88,16 @@ export function planOf(seed: number): Plan {
       random,
     });
   });
+  // Half of the chaos leaves the lanes with their owner: there, nothing may be delivered again.
+  const moves = profile === "chaos" && random() < 0.5;
   return {
     seed,
     profile,
     tenants,
     events: events.sort((a, b) => a.at - b.at),
-    logFaults: profile === "chaos" ? LOG_FAULTS : {},
-    crashesAt: profile === "chaos" ? times(int(random, 0, 3), () => int(random, 100, LOAD_MS)) : [],
+    logFaults: profile === "chaos" ? { ...LOG_FAULTS, lostClaim: moves ? 0.02 : 0 } : {},
+    crashesAt: moves ? times(int(random, 0, 3), () => int(random, 100, LOAD_MS)) : [],
+    moves,
     endsAt: LOAD_MS,
   };
 }
@@ -102,7 +108,6 @@ const LOG_FAULTS: MemoryFaults = {
   unknown: 0.05,
   readFailure: 0.03,
   deadLetterFailure: 0.3,
-  lostClaim: 0.02,
   lostClaimMsMax: 500,
   full: 0.01,
   fullMsMax: 300,
@@ -175,7 +180,7 @@ function sinkFault(random: Random): SinkFault | undefined {
 function transformFault(random: Random): TransformFault | undefined {
   const dice = random();
   if (dice < 0.05) return { kind: "drop" };
-  if (dice < 0.07) return { kind: pick(random, ["error", "throw"] as const) };
+  if (dice < 0.07) return { kind: pick(random, ["error", "throw", "retry"] as const) };
   if (dice < 0.1) return { kind: "transient", times: int(random, 1, 2) };
   return undefined;
 }

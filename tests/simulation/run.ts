@@ -6,11 +6,13 @@ import type { Revision } from "../../core/ingestion/revision.ts";
 import { type MemoryLog, openMemoryLog } from "../../drivers/memory/index.ts";
 import { createWorker, type LaneWorker } from "../../workers/worker.ts";
 import { SimClock, seededRandom } from "../helpers/sim-clock.ts";
-import { checkRun, checkSettled } from "./check.ts";
-import type { EventPlan, Plan } from "./plan.ts";
+import { checkRun, checkSettled, needsCompany } from "./check.ts";
+import type { EventPlan, Plan, SinkPlan } from "./plan.ts";
 import { watchLog } from "./watched-log.ts";
 import { World } from "./world.ts";
 
+/** What lanes whose targets work may take after the load. */
+const REST_MS_MAX = 30_000;
 /** Between the events that show, once the load is over, that each target is alive. */
 const HEARTBEAT_MS = 500;
 const SETTLE_MS_MAX = 600_000;
@@ -48,6 +50,8 @@ class Simulation {
   #worker: LaneWorker | undefined;
   #life = 0;
   #clients = 0;
+  /** Workers on their way up; one whose process died there can't be stopped, and asks its dead log for ever. */
+  #starting = 0;
   #heartbeats = 0;
 
   constructor(plan: Plan) {
@@ -111,6 +115,7 @@ class Simulation {
     const { seed } = this.#plan;
     while (life === this.#life) {
       try {
+        this.#starting++;
         const worker = await createWorker({
           log: watchLog(this.#log, (settled) => this.#watch(() => checkSettled(this.result(), settled))),
           workerId: `worker_${life}`,
@@ -120,7 +125,7 @@ class Simulation {
           random: seededRandom(seed + 3_000_003 + life),
           logger: SILENT,
           metrics: NO_METRICS,
-        });
+        }).finally(() => this.#starting--);
         if (life === this.#life) this.#worker = worker;
         else this.#ended.push(worker.stop(0));
         return;
@@ -145,10 +150,21 @@ class Simulation {
     const ends = new Map<Stream, number>();
     for (; this.#clients > 0; await this.#pass(RETRY_MS));
     for (const stream of streams) ends.set(stream, (await this.#log.bounds(stream)).end);
+    await this.#settleQuietly(ends);
     while (!(await this.#isSettled(ends))) {
       if (this.#clock.monotonic() > until)
         throw new Error(`not settled after ${SETTLE_MS_MAX} ms: ${await this.#lanesText()}`);
       for (const stream of streams) void this.#send({ ...stream, id: `heartbeat-${this.#heartbeats++}`, at: 0 });
+      await this.#pass(HEARTBEAT_MS);
+    }
+  }
+
+  /** Without anything new to wake them, lanes must still come to their ends. */
+  async #settleQuietly(ends: ReadonlyMap<Stream, number>): Promise<void> {
+    const until = this.#clock.monotonic() + REST_MS_MAX;
+    while (!(await this.#isSettled(ends, (sink) => !needsCompany(sink)))) {
+      if (this.#clock.monotonic() > until)
+        throw new Error(`not at rest after ${REST_MS_MAX} ms: ${await this.#lanesText()}`);
       await this.#pass(HEARTBEAT_MS);
     }
   }
@@ -159,10 +175,15 @@ class Simulation {
     );
   }
 
-  async #isSettled(ends: ReadonlyMap<Stream, number>): Promise<boolean> {
+  async #isSettled(
+    ends: ReadonlyMap<Stream, number>,
+    counts: (sink: SinkPlan) => boolean = () => true,
+  ): Promise<boolean> {
     for (const [stream, end] of ends) {
       const tenant = this.#plan.tenants.find(({ id }) => id === stream.tenantId);
-      for (const { id: sink } of tenant?.sinks ?? []) {
+      for (const plan of tenant?.sinks ?? []) {
+        if (!counts(plan)) continue;
+        const sink = plan.id;
         const state = await this.#log.loadLane({ stream, sink });
         if (state === undefined || state.cursor < end) return false;
       }
@@ -181,7 +202,8 @@ class Simulation {
     let done = false;
     void stopped.then(() => (done = true));
     await this.#clock.runUntil(() => done, STOP_MS + 1_000);
-    await this.#pass(0);
+    const left = this.#clock.sleeping - this.#starting;
+    if (left > 0) throw new Error(`${left} timers are left after the worker has stopped`);
   }
 
   result(): Run {

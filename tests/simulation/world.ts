@@ -20,6 +20,8 @@ export class Target {
   readonly stored = new Map<string, number>();
   /** When each call began, and whether an outage was on. */
   readonly calls: { readonly at: number; readonly out: boolean }[] = [];
+  /** Event id → how often it was answered with `ok`. */
+  readonly taken = new Map<string, number>();
   readonly #failures = new Map<string, number>();
 
   constructor(options: { plan: SinkPlan; clock: Clock; random: Random }) {
@@ -77,6 +79,7 @@ export class Target {
         }
     }
     this.#store(id);
+    this.taken.set(id, (this.taken.get(id) ?? 0) + 1);
     return { type: "ok" };
   }
 
@@ -127,6 +130,7 @@ export class World {
     if (fault === undefined) return { type: "ok", event };
     if (fault.kind === "drop") return { type: "drop", reason: "unwanted" };
     if (fault.kind === "throw") throw new Error("the transform broke");
+    if (fault.kind === "retry") return { type: "error", reason: "never", retryable: true };
     if (fault.kind !== "transient") return { type: "error", reason: "can't", retryable: false };
     const failures = this.#transformFailures.get(event.event_id) ?? 0;
     this.#transformFailures.set(event.event_id, failures + 1);

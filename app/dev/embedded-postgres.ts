@@ -15,6 +15,8 @@ export interface EmbeddedPostgresOptions {
   /** 0 (default): the port of the last time if it is free, else a free one. */
   readonly port?: number;
   readonly logger: Logger;
+  /** Server settings besides ours, e.g. `{ max_connections: "20" }`. */
+  readonly settings?: Readonly<Record<string, string>>;
 }
 
 export interface EmbeddedPostgres {
@@ -31,8 +33,10 @@ const START_TRIES = 20;
 const START_RETRY_MS = 300;
 const STOP_TIMEOUT_MS = 8_000;
 const RESTART_DELAY_MS = 1_000;
-export const EMBEDDED_USER = "pulsegate";
-export const EMBEDDED_DATABASE = "pulsegate";
+/** Reachable from this machine alone, and the same times on every machine. */
+const SETTINGS = { listen_addresses: "127.0.0.1", unix_socket_directories: "", timezone: "UTC", log_timezone: "UTC" };
+const EMBEDDED_USER = "pulsegate";
+const EMBEDDED_DATABASE = "pulsegate";
 
 /**
  * A real PostgreSQL server of our own on the loopback interface. The caller holds the lock of the
@@ -123,8 +127,14 @@ class Server {
 
   #spawn(port: number, logFd: number): ChildProcess {
     const { dataDir, program, runAs } = this.#options;
-    const settings = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "timezone=UTC", "log_timezone=UTC"];
-    const args = ["-D", dataDir, "-p", String(port), ...settings.flatMap((setting) => ["-c", setting])];
+    const settings = Object.entries({ ...this.#options.settings, ...SETTINGS });
+    const args = [
+      "-D",
+      dataDir,
+      "-p",
+      String(port),
+      ...settings.flatMap(([name, value]) => ["-c", `${name}=${value}`]),
+    ];
     const [command, commandArgs] = runAs.command(program, args);
     const child = spawn(command, commandArgs, {
       cwd: dataDir,

@@ -25,15 +25,21 @@ const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
  * A real server on a free port in a temporary folder: start one in `beforeAll`, stop it in `afterAll`.
  * When the test process dies without that, the server stops by itself.
  */
-export async function startTestPostgres(options: { logger?: Logger } = {}): Promise<TestPostgres> {
+export async function startTestPostgres(
+  options: { logger?: Logger; settings?: Readonly<Record<string, string>> } = {},
+): Promise<TestPostgres> {
   const folder = await mkdtemp(join(tmpdir(), "pulsegate-postgres-"));
   // Root's temporary folders are closed to the user that the server runs as.
   await chmod(folder, 0o711);
   const dataDir = join(folder, "postgres");
-  const server = await startEmbeddedPostgres({ dataDir, logger: options.logger ?? silent }).catch(async (error) => {
-    await rm(folder, { recursive: true, force: true });
-    throw error;
-  });
+  // These tests kill servers, not machines: what is written survives without a sync.
+  const settings = { fsync: "off", ...options.settings };
+  const server = await startEmbeddedPostgres({ dataDir, logger: options.logger ?? silent, settings }).catch(
+    async (error) => {
+      await rm(folder, { recursive: true, force: true });
+      throw error;
+    },
+  );
   const query = <R extends pg.QueryResultRow>(sql: string, values: unknown[] = [], url = server.url) =>
     runQuery<R>(url, sql, values);
   return {

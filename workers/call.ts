@@ -62,7 +62,7 @@ export class Calls {
   /** Cancels what runs now and refuses what comes. */
   abort(): void {
     this.#aborted = true;
-    for (const abort of [...this.#running]) abort();
+    for (const abort of this.#running) abort();
   }
 }
 

@@ -110,7 +110,7 @@ async function applyOne(
           host,
           codeText((outcome as { code?: unknown }).code),
           reasonText(outcome.reason),
-          outcome.retryable === true,
+          Boolean(outcome.retryable),
         );
       default:
         return failed(host, "plugin_error", `${host.label} returned no outcome`, false);

@@ -27,14 +27,14 @@ export class Committer {
   commit(commit: LaneCommit): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#pending.push({ commit, resolve, reject });
-      if (!this.#running) void this.#run();
+      if (this.#running) return;
+      this.#running = true;
+      // Lanes that finish in the same turn of the event loop share the first call, too.
+      queueMicrotask(() => void this.#run());
     });
   }
 
   async #run(): Promise<void> {
-    this.#running = true;
-    // Lanes that finish in the same turn of the event loop share the first call, too.
-    await undefined;
     while (this.#pending.length > 0) {
       const batch = this.#pending.slice(0, COMMITS_MAX);
       this.#pending = this.#pending.slice(COMMITS_MAX);

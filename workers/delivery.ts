@@ -41,7 +41,7 @@ const RETRY_AFTER_MAX_MS = 3_600_000;
  * 2 × log2(size) calls for each guilty event.
  */
 export async function deliver(delivery: Delivery): Promise<(Verdict | undefined)[]> {
-  const verdicts = new Array<Verdict | undefined>(delivery.events.length).fill(undefined);
+  const verdicts = delivery.events.map((): Verdict | undefined => undefined);
   const ranges = [{ from: 0, to: delivery.events.length }];
   for (let range = ranges.pop(); range !== undefined; range = ranges.pop()) {
     const { from, to } = range;
@@ -98,7 +98,7 @@ async function sendBatch(
 
 async function sendEach(delivery: Delivery, sink: SinkPlugin, events: readonly CanonicalEvent[]): Promise<RangeAnswer> {
   const { host, calls, timeoutMs, attempt } = delivery;
-  const verdicts = new Array<Verdict | undefined>(events.length).fill(undefined);
+  const verdicts = events.map((): Verdict | undefined => undefined);
   const sendOne = async (event: CanonicalEvent, i: number, signal: AbortSignal) => {
     try {
       verdicts[i] = verdictOf(host, await sink.send(event, host.context(attempt, signal)));

@@ -96,7 +96,7 @@ function portLogger(tell: (told: Told) => void): Logger {
       tell({ type: "log", level, fields, message });
     } catch {
       // Some field of a plugin's can't be copied between threads.
-      tell({ type: "log", level, fields: { fields: String(JSON.stringify(Object.keys(fields))) }, message });
+      tell({ type: "log", level, fields: { fields: Object.keys(fields) }, message });
     }
   };
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };

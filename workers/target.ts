@@ -39,7 +39,7 @@ export class Target {
   readonly host: PluginHost<SinkPlugin>;
   readonly #options: TargetOptions;
   readonly #breaker: Breaker;
-  readonly #waiting = new Set<Waiter>();
+  #waiting = new Set<Waiter>();
   #timer: Timer | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
   #aliveCount = 0;
@@ -169,18 +169,16 @@ export class Target {
   }
 
   #wakeAll(): void {
-    for (const lane of [...this.#waiting]) {
-      this.#waiting.delete(lane);
-      lane.resume();
-    }
+    const waiting = this.#waiting;
+    this.#waiting = new Set();
+    for (const lane of waiting) lane.resume();
   }
 
-  /** Wakes lanes until one has a probe out: those behind it have their turn at the next. */
+  /** Wakes lanes until one has a probe out: those behind it are the first to have their turn at the next. */
   #wakeSome(): void {
-    for (const lane of [...this.#waiting]) {
-      this.#waiting.delete(lane);
-      lane.resume();
-      if (this.#breaker.state === "half_open") return;
-    }
+    const turns = [...this.#waiting];
+    this.#waiting = new Set();
+    while (turns.length > 0 && this.#breaker.state !== "half_open") turns.shift()?.resume();
+    this.#waiting = new Set([...turns, ...this.#waiting]);
   }
 }

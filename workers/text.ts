@@ -4,8 +4,7 @@ const RESPONSE_LENGTH_MAX = 4096;
 const LABEL_LENGTH_MAX = 120;
 
 // Control characters would let foreign text forge log lines and break tables.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const CONTROL = /[\u0000-\u001f\u007f-\u009f]+/g;
+const CONTROL = /\p{Cc}+/gu;
 
 /** Foreign text, whatever it really is, as one bounded line. */
 export function reasonText(value: unknown): string {
@@ -42,11 +41,12 @@ export function errorCode(error: unknown): string {
   }
 }
 
+/** Foreign values may be anything, also objects whose every property throws. */
 function textOf(value: unknown): string {
   try {
-    if (typeof value === "string") return value;
-    if (value instanceof Error) return String(value.message || value.name);
-    return value === undefined ? "" : String(value);
+    const message: unknown = value instanceof Error ? value.message || value.name : value;
+    if (typeof message === "string") return message;
+    return message === undefined ? "" : (JSON.stringify(message) ?? typeof message);
   } catch {
     return "unprintable";
   }

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { encodeEvent } from "../core/canonical/codec.ts";
 import type { CanonicalEvent, PluginContext, TransformDefinition, TransformOutcome } from "../plugins/contract.ts";
@@ -171,7 +171,7 @@ describe("the transform chain", () => {
       () => {
         throw new Error("boom");
       },
-      () => Promise.reject(undefined as unknown as Error),
+      () => Promise.reject(undefined),
     ];
     for (const spoil of spoilt) {
       const { bench } = await start((event) => (event.event_id === "e1" ? spoil(event) : ok(event)));

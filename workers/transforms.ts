@@ -13,7 +13,7 @@ interface Waiter {
 /** The transform chain of one tenant in this worker: an instance for each place, shared by the tenant's lanes. */
 export class Chain {
   readonly transforms: readonly PluginHost<TransformPlugin>[];
-  readonly #waiting = new Set<Waiter>();
+  #waiting = new Set<Waiter>();
 
   constructor(options: {
     readonly deps: WorkerDeps;
@@ -64,9 +64,8 @@ export class Chain {
 
   #onReady(): void {
     if (!this.#allUp()) return;
-    for (const lane of [...this.#waiting]) {
-      this.#waiting.delete(lane);
-      lane.resume();
-    }
+    const waiting = this.#waiting;
+    this.#waiting = new Set();
+    for (const lane of waiting) lane.resume();
   }
 }

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, it } from "vitest";
 import { Fifo, MinHeap } from "./queue.ts";
 
@@ -11,8 +11,10 @@ it("a queue gives back what it was given, in order, whatever the interleaving", 
         if (action === "push") {
           queue.push(i);
           model.push(i);
-        } else if (action === "shift") expect(queue.shift()).toBe(model.shift());
-        else expect(queue.pop()).toBe(model.pop());
+        }
+        const taken = action === "shift" ? queue.shift() : action === "pop" ? queue.pop() : i;
+        const expected = action === "shift" ? model.shift() : action === "pop" ? model.pop() : i;
+        expect(taken).toBe(expected);
         expect([queue.size, queue.peek(), queue.last()]).toEqual([model.length, model[0], model[model.length - 1]]);
       });
       expect([...queue]).toEqual(model);

@@ -141,12 +141,13 @@ export class WorkerBench {
 
   /** Lets time pass until the promise is settled. */
   async finish<T>(promise: Promise<T>, limitMs = 120_000): Promise<T> {
-    let settled = false;
-    const done = () => {
-      settled = true;
+    const waiting = { settled: false };
+    const settle = async () => {
+      await Promise.allSettled([promise]);
+      waiting.settled = true;
     };
-    promise.then(done, done);
-    await this.clock.runUntil(() => settled, limitMs);
+    void settle();
+    await this.clock.runUntil(() => waiting.settled, limitMs);
     return promise;
   }
 

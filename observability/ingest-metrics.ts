@@ -1,29 +1,26 @@
 import type { IngestMetrics } from "../core/ingestion/metrics.ts";
-import type { Cell } from "./families.ts";
+import type { Cell, HistogramCell } from "./families.ts";
 import { OTHER } from "./families.ts";
 import type { Families, LabelCaps } from "./registry.ts";
+
+type Adapter = Parameters<IngestMetrics["request"]>[0]["adapter"];
 
 /** Cells of one tenant label, bound once, so that a request costs a few lookups and no string. */
 interface TenantCells {
   readonly label: string;
-  readonly requests: Readonly<Record<"http" | "grpc" | "kafka", Map<number, Cell>>>;
+  readonly requests: Readonly<Record<Adapter, Map<number, Cell>>>;
   readonly events: Map<string, Cell>;
-  readonly bytes: Cell;
+  bytes?: Cell;
 }
 
 export function ingestMetrics(families: Families, caps: LabelCaps): IngestMetrics {
-  const latency = {
-    http: families.ingestLatency.cell("http"),
-    grpc: families.ingestLatency.cell("grpc"),
-    kafka: families.ingestLatency.cell("kafka"),
-  };
+  const latency: { [adapter in Adapter]?: HistogramCell } = { http: families.ingestLatency.cell("http") };
   const tenants = new Map<string, TenantCells>();
   const bind = (label: string): TenantCells => {
-    const cells = {
+    const cells: TenantCells = {
       label,
       requests: { http: new Map(), grpc: new Map(), kafka: new Map() },
       events: new Map(),
-      bytes: families.ingestBytes.cell(label),
     };
     tenants.set(label, cells);
     return cells;
@@ -38,6 +35,7 @@ export function ingestMetrics(families: Families, caps: LabelCaps): IngestMetric
   tenants.set(OTHER, bind(OTHER));
   return {
     request: ({ adapter, tenantId, status, latencyMs }) => {
+      latency[adapter] ??= families.ingestLatency.cell(adapter);
       latency[adapter].observe(latencyMs);
       const cells = ofTenant(tenantId ?? "");
       const byStatus = cells.requests[adapter];
@@ -50,6 +48,7 @@ export function ingestMetrics(families: Families, caps: LabelCaps): IngestMetric
     },
     events: (tenantId, code, events, bytes) => {
       const cells = ofTenant(tenantId);
+      cells.bytes ??= families.ingestBytes.cell(cells.label);
       cells.bytes.value += bytes;
       let cell = cells.events.get(code);
       if (cell === undefined) {

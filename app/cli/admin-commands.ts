@@ -123,8 +123,13 @@ async function listItems(path: string, options: ItemsOptions): Promise<Row[]> {
   const all = itemsOf<Row>(await getAdmin(await findAdmin(options.data), path));
   const items = options.tenant === undefined ? all : all.filter((item) => item.tenant === options.tenant);
   if (options.json === true) printJson({ items });
-  else printRows(items, options.columns, options.empty);
+  else printRows(items, options.columns.filter(isTold(items)), options.empty);
   return items;
+}
+
+/** Nobody has erased anything, mostly: the column is left out then, for the width of a terminal. */
+function isTold(items: readonly Row[]): (column: string) => boolean {
+  return (column) => column !== "erased" || items.some((item) => item.erased !== 0);
 }
 
 function itemsOf<T>(text: string): T[] {

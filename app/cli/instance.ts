@@ -60,8 +60,9 @@ export async function reach(url: string, init: RequestInit): Promise<Response> {
 /** A refusal in the server's own words. */
 export function problemFailure(response: Response, text: string): Failure {
   const problem = parseProblem(text);
-  const details = (problem.errors ?? []).map((one) => `${one.pointer ?? ""}: ${one.detail ?? ""}`).join("; ");
-  const why = [problem.detail, details].filter((part) => part !== undefined && part !== "").join(": ");
+  // The first of them stands in `detail` as well.
+  const details = (problem.errors ?? []).map((one) => `${one.pointer ?? ""}: ${one.detail ?? ""}`);
+  const why = details.length === 0 ? (problem.detail ?? "") : details.join("; ");
   const next = response.status === 401 ? "check the token (PULSEGATE_ADMIN_TOKEN) or the key (--key)" : undefined;
   return new Failure(`${response.status} ${problem.title ?? response.statusText}`, {
     ...(why === "" ? {} : { why }),

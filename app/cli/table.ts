@@ -1,5 +1,3 @@
-import Table from "cli-table3";
-
 export interface TableOptions {
   readonly columns: readonly string[];
   readonly rows: ReadonlyArray<readonly string[]>;
@@ -12,25 +10,10 @@ const COLUMN_WIDTH_MIN = 12;
 /** Two spaces between columns. */
 const GAP = 2;
 
-const NO_BORDERS = {
-  top: "",
-  "top-mid": "",
-  "top-left": "",
-  "top-right": "",
-  bottom: "",
-  "bottom-mid": "",
-  "bottom-left": "",
-  "bottom-right": "",
-  left: "",
-  "left-mid": "",
-  mid: "",
-  "mid-mid": "",
-  right: "",
-  "right-mid": "",
-  middle: " ".repeat(GAP),
-};
+/** A cell that needs more lines ends in …. */
+const CELL_LINES_MAX = 4;
 
-/** Columns where they fit the width (long cells end in …), else one record under the other. */
+/** Columns where they fit the width (long cells are wrapped), else one record under the other. */
 export function renderTable({ columns, rows, width }: TableOptions): string {
   const safe = rows.map((row) => row.map(withoutControls));
   const natural = columns.map((column, i) => Math.max(column.length, ...safe.map((row) => (row[i] ?? "").length)));
@@ -61,16 +44,35 @@ interface ColumnsOptions {
 }
 
 function renderColumns({ columns, rows, widths }: ColumnsOptions): string {
-  const table = new Table({
-    head: [...columns],
-    colWidths: [...widths],
-    chars: NO_BORDERS,
-    style: { head: [], border: [], "padding-left": 0, "padding-right": 0, compact: true },
+  const rule = widths.map((width) => "-".repeat(width));
+  const lines = [columns, rule, ...rows].flatMap((row) => {
+    const cells = widths.map((width, i) => wrapped(row[i] ?? "", width));
+    const height = Math.max(...cells.map((cell) => cell.length));
+    return Array.from({ length: height }, (_, at) => cells.map((cell) => cell[at] ?? ""));
   });
-  for (const row of rows) table.push([...row]);
-  const rule = widths.map((one) => "-".repeat(one)).join(" ".repeat(GAP));
-  const [head = "", ...body] = table.toString().split("\n");
-  return [head, rule, ...body].map((line) => line.trimEnd()).join("\n");
+  const gap = " ".repeat(GAP);
+  return lines
+    .map((line) =>
+      line
+        .map((text, i) => text.padEnd(widths[i] ?? 0))
+        .join(gap)
+        .trimEnd(),
+    )
+    .join("\n");
+}
+
+/** The lines of a cell, broken between words where that is possible. */
+function wrapped(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let rest = text;
+  while (rest.length > width && lines.length < CELL_LINES_MAX) {
+    const space = rest.lastIndexOf(" ", width);
+    const at = space > 0 ? space : width;
+    lines.push(rest.slice(0, at));
+    rest = rest.slice(at).trimStart();
+  }
+  if (lines.length < CELL_LINES_MAX) return [...lines, rest];
+  return [...lines.slice(0, -1), `${(lines.at(-1) ?? "").slice(0, width - 1)}…`];
 }
 
 function renderRecords(columns: readonly string[], rows: ReadonlyArray<readonly string[]>): string {

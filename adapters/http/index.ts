@@ -114,9 +114,10 @@ async function drain(server: Server, scope: ExchangeScope, deadlineMs: number): 
     NetServer.prototype.close.call(server, () => resolve());
   });
   const cut = async () => {
-    await scope.clock.sleep(Math.min(IDLE_GRACE_MS, deadlineMs), deadline.signal);
+    const graceMs = Math.min(IDLE_GRACE_MS, deadlineMs);
+    await scope.clock.sleep(graceMs, deadline.signal);
     server.closeIdleConnections();
-    await scope.clock.sleep(deadlineMs - IDLE_GRACE_MS, deadline.signal);
+    await scope.clock.sleep(deadlineMs - graceMs, deadline.signal);
     if (!deadline.signal.aborted) server.closeAllConnections();
   };
   const cutting = cut();

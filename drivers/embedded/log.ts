@@ -1,0 +1,425 @@
+import fs from "node:fs";
+import { PulseGateError } from "../../core/canonical/errors.ts";
+import type { Clock, Logger } from "../../core/environment.ts";
+import type {
+  AppendEntry,
+  Appended,
+  Claims,
+  ControlStore,
+  DeadLetter,
+  DeadLetterQuery,
+  IngestionLog,
+  LaneCommit,
+  LaneId,
+  LaneState,
+  LogEntry,
+  Position,
+  ReadLimits,
+  Settlement,
+  Stream,
+  StreamBounds,
+} from "../../core/ingestion/log.ts";
+import type { LogMetrics } from "../../core/ingestion/metrics.ts";
+import { Appender, type AppendStart } from "./appender.ts";
+import { Arrivals } from "./arrivals.ts";
+import { SlotClaims } from "./claims.ts";
+import { type Disk, isOutOfSpace, realDisk } from "./disk.ts";
+import { LogFiles } from "./files.ts";
+import { findEvent } from "./find.ts";
+import { type LogFolder, openFolder, removeTemporaries } from "./folder.ts";
+import { IdIndex } from "./id-index.ts";
+import { Intake, type PendingEntry } from "./intake.ts";
+import { type KeeperClient, type KeeperReply, startKeeperHere, startKeeperThread } from "./keeper-client.ts";
+import { type FolderLock, lockFolder } from "./lock.ts";
+import { StreamReader } from "./reader.ts";
+import { recover, type Recovered } from "./recovery.ts";
+import { Repeats } from "./repeats.ts";
+import { SEGMENT_HEADER_BYTES } from "./segment-format.ts";
+import { SharedProgress } from "./shared.ts";
+import type { Sealed } from "./sidecar-writer.ts";
+import { ALL_SLOTS, StateStore } from "./state.ts";
+import { StreamTable } from "./streams.ts";
+import { Trimmer } from "./trimmer.ts";
+
+export interface EmbeddedLogOptions {
+  /** The log's folder; made when missing. */
+  readonly path: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: LogMetrics;
+  /** Size of a new log's segments; 64 MiB. An existing log keeps its own. */
+  readonly segmentBytes?: number | undefined;
+  /** How long ids and keys are recognised; 24 hours. */
+  readonly windowMs?: number | undefined;
+  /** Memory for recognising them; 64 MiB, about 33 million names. Beyond it the oldest are forgotten. */
+  readonly dedupBytesMax?: number | undefined;
+  /** What may wait for its write at once; 100,000 entries, 64 MiB. */
+  readonly pendingEntriesMax?: number | undefined;
+  readonly pendingBytesMax?: number | undefined;
+  /** Of one group commit; 4 MiB. */
+  readonly commitBytesMax?: number | undefined;
+  /** For tests: another disk. Chores are then done on this thread. */
+  readonly disk?: Disk | undefined;
+}
+
+/** What a worker thread needs to attach; may be posted or given as worker data. */
+export interface EmbeddedLogHandle {
+  readonly folder: LogFolder;
+  readonly progress: SharedArrayBuffer;
+  readonly worker: { readonly index: number; readonly count: number };
+}
+
+export interface EmbeddedLog extends IngestionLog {
+  /** Worker `index` of `count` holds the slots with `slot % count === index`. */
+  handle(worker: { readonly index: number; readonly count: number }): EmbeddedLogHandle;
+  /** Resolves with the reason once the log can take nothing more until the process is started anew. */
+  readonly failed: Promise<PulseGateError>;
+}
+
+const MIB = 1 << 20;
+const RETRY_MS_MIN = 100;
+const RETRY_MS_MAX = 2_000;
+
+/**
+ * Opens the log of a folder, as its one owner. Rejects with `log_in_use` when another process has it,
+ * `log_corrupt` when something acknowledged is missing or damaged, `log_full` when a first segment
+ * finds no room.
+ */
+export async function openEmbeddedLog(options: EmbeddedLogOptions): Promise<EmbeddedLog> {
+  const disk = options.disk ?? realDisk;
+  fs.mkdirSync(options.path, { recursive: true, mode: 0o700 });
+  const lock = await lockFolder(options.path);
+  let state: StateStore | undefined;
+  try {
+    const folder = openFolder(disk, options.path, options.segmentBytes ?? 64 * MIB);
+    removeTemporaries(disk, folder);
+    state = new StateStore(folder.state);
+    const log = new OwnedLog({ options, disk, folder, lock, state });
+    await log.start();
+    return log;
+  } catch (error) {
+    await state?.close();
+    await lock.release();
+    throw error;
+  }
+}
+
+interface Parts {
+  readonly options: EmbeddedLogOptions;
+  readonly disk: Disk;
+  readonly folder: LogFolder;
+  readonly lock: FolderLock;
+  readonly state: StateStore;
+}
+
+class OwnedLog implements EmbeddedLog {
+  readonly control: ControlStore;
+  readonly failed: Promise<PulseGateError>;
+  private readonly parts: Parts;
+  private readonly windowMs: number;
+  private readonly progress = new SharedProgress();
+  private readonly arrivalsHub = new Arrivals();
+  private readonly streams: StreamTable;
+  private readonly ids: IdIndex;
+  private readonly files: LogFiles;
+  private readonly reader: StreamReader;
+  private readonly trimmer: Trimmer;
+  private readonly slotClaims: SlotClaims;
+  private readonly failure = Promise.withResolvers<PulseGateError>();
+  private readonly closing = new AbortController();
+  private readonly toIndex: Sealed[] = [];
+  private retryMs = RETRY_MS_MIN;
+  private dedupReportedAt = Number.NEGATIVE_INFINITY;
+  private keeper: KeeperClient | undefined;
+  private appender!: Appender<PendingEntry>;
+  private intake!: Intake;
+  private closed: Promise<void> | undefined;
+  private awaited: ((reply: KeeperReply) => void) | undefined;
+
+  constructor(parts: Parts) {
+    const { options, disk, folder, state } = parts;
+    this.parts = parts;
+    this.windowMs = options.windowMs ?? 24 * 3_600_000;
+    this.control = state.control;
+    this.failed = this.failure.promise;
+    this.streams = new StreamTable(folder.identity);
+    this.ids = new IdIndex(options.dedupBytesMax ?? 64 * MIB);
+    this.files = new LogFiles({ disk, folder, wait: false });
+    this.reader = new StreamReader({ files: this.files, streams: this.streams, range: this.progress });
+    this.slotClaims = new SlotClaims(state, ALL_SLOTS);
+    this.trimmer = new Trimmer({
+      disk,
+      folder,
+      files: this.files,
+      progress: this.progress,
+      isNeeded: ({ number, lastAt }) =>
+        lastAt > this.appender.now() - this.windowMs && number >= (this.ids.firstSegment ?? 0),
+    });
+  }
+
+  async start(): Promise<void> {
+    const { disk, folder, state, options } = this.parts;
+    const { streams, ids } = this;
+    const cleanEnd = state.cleanEnd();
+    const recovered = recover({ disk, folder, streams, ids, logger: options.logger, cleanEnd });
+    if (cleanEnd !== undefined) await state.clearCleanEnd();
+    this.keeper =
+      options.disk === undefined
+        ? startKeeperThread(folder, (reply) => this.onKeeper(reply))
+        : startKeeperHere(disk, folder, (reply) => this.onKeeper(reply));
+    try {
+      await this.loadFilters(recovered);
+      this.startAppender(recovered.start ?? (await this.firstSegment()), recovered);
+    } catch (error) {
+      await this.keeper.close();
+      throw error;
+    }
+  }
+
+  private async loadFilters({ firstSegment, sidecarThrough }: Recovered): Promise<void> {
+    this.progress.firstSegment = firstSegment;
+    this.progress.sidecarThrough = sidecarThrough;
+    const notBefore = this.parts.options.clock.now() - this.windowMs;
+    const filterBytesMax = this.parts.options.dedupBytesMax ?? 64 * MIB;
+    const reply = await this.ask({
+      type: "load",
+      start: { firstSidecar: firstSegment, sidecarThrough, notBefore, filterBytesMax },
+    });
+    if (reply.type === "loaded") this.ids.load(reply.filters.groups, reply.filters.isShortened);
+  }
+
+  private async firstSegment(): Promise<AppendStart> {
+    await this.ask({ type: "prepare", segment: 1 });
+    return { segment: 1, offset: SEGMENT_HEADER_BYTES, commit: 0, receivedAt: 0 };
+  }
+
+  /** For the start, when there is nothing to do meanwhile. */
+  private async ask(request: Parameters<KeeperClient["send"]>[0]): Promise<KeeperReply> {
+    const reply = await new Promise<KeeperReply>((resolve) => {
+      this.awaited = resolve;
+      this.keeper?.send(request);
+    });
+    this.awaited = undefined;
+    if (reply.type !== "failed") return reply;
+    if (reply.code === "log_corrupt") throw new PulseGateError("log_corrupt", reply.message);
+    const code = isOutOfSpace(reply) ? "log_full" : "log_unavailable";
+    throw new PulseGateError(code, `The ingestion log can't be opened: ${reply.message}`);
+  }
+
+  private startAppender(start: AppendStart, recovered: Recovered): void {
+    const { options, disk, folder } = this.parts;
+    const { clock, metrics } = options;
+    this.appender = new Appender<PendingEntry>({
+      disk,
+      folder,
+      clock,
+      metrics,
+      start,
+      commitBytesMax: options.commitBytesMax ?? 4 * MIB,
+      events: {
+        committed: (entries, end) => this.committed(entries, end),
+        rejected: (entries, error) => {
+          for (const entry of entries) this.intake.rejected(entry, error);
+        },
+        sealed: (sealed) => this.sealed(sealed),
+        needed: (segment) => this.keeper?.send({ type: "prepare", segment }),
+        failed: (error) => this.fail(error),
+      },
+    });
+    const { streams, ids, files, progress, windowMs } = this;
+    this.intake = new Intake({
+      streams,
+      appender: this.appender,
+      repeats: new Repeats({ ids, files, range: progress, windowMs, now: () => this.appender.now() }),
+      segmentBytes: folder.identity.segmentBytes,
+      pendingEntriesMax: options.pendingEntriesMax ?? 100_000,
+      pendingBytesMax: options.pendingBytesMax ?? 64 * MIB,
+    });
+    progress.publish(start.segment, start.offset);
+    if (recovered.nextReady) this.appender.prepared();
+    else this.keeper?.send({ type: "prepare", segment: start.segment + 1 });
+    for (const sealed of recovered.withoutSidecar) this.sealed(sealed);
+    this.reportDedup();
+  }
+
+  private committed(
+    entries: readonly PendingEntry[],
+    end: { readonly segment: number; readonly offset: number },
+  ): void {
+    const { ids, streams, arrivalsHub, progress, intake } = this;
+    const isWatched = arrivalsHub.isWatched;
+    for (const entry of entries) {
+      const { stream, segment, frameOffset } = entry;
+      stream.end = entry.sequence + 1;
+      ids.add(entry.idHi, entry.idLo, segment, frameOffset);
+      if (entry.entry.idempotencyKey !== undefined) ids.add(entry.keyHi, entry.keyLo, segment, frameOffset);
+      streams.record(stream, {
+        segment,
+        sequence: entry.sequence,
+        bodyOffset: entry.bodyOffset,
+        bodyLength: entry.entry.bytes.length,
+      });
+      if (isWatched) arrivalsHub.note(stream);
+    }
+    progress.publish(end.segment, end.offset);
+    if (isWatched) arrivalsHub.wake();
+    for (const entry of entries) intake.committed(entry);
+    if (this.parts.options.clock.monotonic() - this.dedupReportedAt > 1000) this.reportDedup();
+  }
+
+  private reportDedup(): void {
+    const { clock, metrics } = this.parts.options;
+    this.dedupReportedAt = clock.monotonic();
+    this.ids.expire({ before: this.appender.now() - this.windowMs, firstSegment: this.progress.firstSegment });
+    const since = this.ids.knownSince;
+    const windowMs = since === undefined ? this.windowMs : Math.min(this.windowMs, this.appender.now() - since);
+    metrics.dedup({ windowSeconds: windowMs / 1000, ids: this.ids.ids, bytes: this.ids.bytes });
+  }
+
+  private sealed(sealed: Sealed): void {
+    this.toIndex.push(sealed);
+    // One at a time: each sidecar goes on from where the one before ends.
+    if (this.toIndex.length === 1) this.keeper?.send({ type: "index", sealed });
+  }
+
+  private onKeeper(reply: KeeperReply): void {
+    if (this.closing.signal.aborted) return;
+    if (this.awaited !== undefined) this.awaited(reply);
+    else if (reply.type === "prepared") {
+      this.retryMs = RETRY_MS_MIN;
+      this.appender.prepared();
+    } else if (reply.type === "indexed") this.indexed(reply);
+    else if (reply.type === "failed") void this.choreFailed(reply);
+  }
+
+  private indexed({ indexed }: Extract<KeeperReply, { type: "indexed" }>): void {
+    this.ids.sealed(indexed);
+    this.progress.sidecarThrough = indexed.segment;
+    this.streams.forgetThrough(indexed.segment);
+    this.progress.announce();
+    this.toIndex.shift();
+    const [next] = this.toIndex;
+    if (next !== undefined) this.keeper?.send({ type: "index", sealed: next });
+    this.trimmer.run();
+    this.reportDedup();
+  }
+
+  /** Waits for room and tries again; anything else is no fault to go on with. */
+  private async choreFailed({ request, code, message }: Extract<KeeperReply, { type: "failed" }>): Promise<void> {
+    const { clock, logger, metrics } = this.parts.options;
+    if (!isOutOfSpace({ code })) {
+      const fault = code === "log_corrupt" ? "log_corrupt" : "log_unavailable";
+      this.appender.stop(new PulseGateError(fault, `The ingestion log can't go on: ${message}`));
+      return;
+    }
+    metrics.failed("log_full");
+    logger.warn({ code, chore: request.type, retryMs: this.retryMs }, "no room on the log's storage; trying again");
+    if (request.type === "prepare") this.appender.prepareFailed();
+    await clock.sleep(this.retryMs, this.closing.signal);
+    if (this.closing.signal.aborted) return;
+    this.retryMs = Math.min(this.retryMs * 2, RETRY_MS_MAX);
+    this.trimmer.run();
+    this.keeper?.send(request);
+  }
+
+  private fail(error: PulseGateError): void {
+    this.parts.options.logger.error({ code: error.code, error }, "the ingestion log has failed and takes nothing more");
+    this.failure.resolve(error);
+  }
+
+  append(entries: readonly AppendEntry[]): Promise<Appended[]> {
+    if (this.closed !== undefined) return Promise.reject(shuttingDown());
+    return this.intake.append(entries);
+  }
+
+  probe(): Promise<void> {
+    if (this.closed !== undefined) return Promise.reject(shuttingDown());
+    return this.appender.probe();
+  }
+
+  read(stream: Stream, from: number, limits: ReadLimits): Promise<LogEntry[]> {
+    return this.reader.read(stream, from, limits);
+  }
+
+  arrivals(slots: ReadonlySet<number>, signal: AbortSignal): AsyncIterable<readonly Stream[]> {
+    return this.arrivalsHub.watch(slots, signal);
+  }
+
+  seek(stream: Stream, receivedAt: number): Promise<number> {
+    return this.reader.seek(stream, receivedAt);
+  }
+
+  bounds(stream: Stream): Promise<StreamBounds> {
+    return this.reader.bounds(stream);
+  }
+
+  find(tenantId: string, eventId: string): Promise<(Position & { readonly receivedAt: number }) | undefined> {
+    const { files, streams, ids, progress } = this;
+    return findEvent({ files, streams, ids, range: progress }, tenantId, eventId);
+  }
+
+  claims(_workerId: string): Promise<Claims> {
+    return this.slotClaims.claims();
+  }
+
+  async openLane(lane: LaneId, start: "tail" | "start"): Promise<LaneState> {
+    const { first, end } = await this.bounds(lane.stream);
+    return this.parts.state.openLane(lane, start === "tail" ? end : first);
+  }
+
+  async loadLane(lane: LaneId): Promise<LaneState | undefined> {
+    return this.parts.state.loadLane(lane);
+  }
+
+  async lanes(tenantId?: string) {
+    return this.parts.state.lanes(tenantId);
+  }
+
+  commit(commits: readonly LaneCommit[]): Promise<PromiseSettledResult<void>[]> {
+    return this.parts.state.commit(commits);
+  }
+
+  async settlement(lane: LaneId, sequence: number): Promise<Settlement | undefined> {
+    return this.parts.state.settlement(lane, sequence);
+  }
+
+  async deadLetters(query: DeadLetterQuery): Promise<DeadLetter[]> {
+    return this.parts.state.deadLetters(query);
+  }
+
+  async deadLetter(lane: LaneId, sequence: number): Promise<DeadLetter | undefined> {
+    return this.parts.state.deadLetter(lane, sequence);
+  }
+
+  async trim(stream: Stream, before: number): Promise<void> {
+    this.trimmer.mark(stream, before);
+    this.trimmer.run();
+  }
+
+  handle(worker: { readonly index: number; readonly count: number }): EmbeddedLogHandle {
+    return { folder: this.parts.folder, progress: this.progress.memory, worker };
+  }
+
+  close(): Promise<void> {
+    this.closed ??= this.shutDown();
+    return this.closed;
+  }
+
+  private async shutDown(): Promise<void> {
+    const { state, lock } = this.parts;
+    await this.appender.drained();
+    this.closing.abort();
+    await this.keeper?.close();
+    if (!this.appender.isFailed) await state.putCleanEnd(this.appender.end);
+    this.arrivalsHub.close();
+    this.slotClaims.close();
+    this.appender.close();
+    this.files.close();
+    await state.close();
+    await lock.release();
+  }
+}
+
+function shuttingDown(): PulseGateError {
+  return new PulseGateError("shutting_down", "The ingestion log is closed.");
+}

@@ -1,0 +1,70 @@
+import type { Stream } from "../../core/ingestion/log.ts";
+import { streamKey } from "../../core/ingestion/log.ts";
+import type { Disk } from "./disk.ts";
+import type { LogFiles } from "./files.ts";
+import { type LogFolder, segmentPath } from "./folder.ts";
+import type { SharedProgress } from "./shared.ts";
+import { readDirectory } from "./sidecar-reader.ts";
+
+export interface TrimmerOptions {
+  readonly disk: Disk;
+  readonly folder: LogFolder;
+  readonly files: LogFiles;
+  readonly progress: SharedProgress;
+  /** Deduplication still needs the events of this segment to tell a repeat from a conflict. */
+  readonly isNeeded: (segment: { readonly number: number; readonly lastAt: number }) => boolean;
+}
+
+/**
+ * Removes sealed segments, oldest first, once every stream has let go of all it has in them and
+ * deduplication needs them no more. Marks are kept in memory only: they are told again.
+ */
+export class Trimmer {
+  private readonly options: TrimmerOptions;
+  private readonly marks = new Map<string, number>();
+  /** What keeps the oldest segment: only when this stream's mark has passed it is it worth looking again. */
+  private blocker: { readonly segment: number; readonly key: string; readonly end: number } | undefined;
+
+  constructor(options: TrimmerOptions) {
+    this.options = options;
+  }
+
+  mark(stream: Stream, before: number): void {
+    const key = streamKey(stream);
+    if (before <= (this.marks.get(key) ?? 0)) return;
+    this.marks.set(key, before);
+  }
+
+  /** Removes what can go; the oldest segment removed and all before it. */
+  run(): void {
+    const { progress } = this.options;
+    while (progress.firstSegment <= progress.sidecarThrough && this.canGo(progress.firstSegment))
+      this.remove(progress.firstSegment);
+  }
+
+  private canGo(segment: number): boolean {
+    const { files, disk, isNeeded } = this.options;
+    const { blocker } = this;
+    if (blocker?.segment === segment && (this.marks.get(blocker.key) ?? 0) < blocker.end) return false;
+    const sidecar = files.sidecar(segment);
+    if (sidecar === undefined || isNeeded({ number: segment, lastAt: sidecar.header.lastAt })) return false;
+    for (const { key, first, count } of readDirectory(disk, sidecar) ?? []) {
+      if (count === 0 || (this.marks.get(key) ?? 0) >= first + count) continue;
+      this.blocker = { segment, key, end: first + count };
+      return false;
+    }
+    return true;
+  }
+
+  private remove(segment: number): void {
+    const { disk, folder, files, progress } = this.options;
+    progress.firstSegment = segment + 1;
+    files.drop(segment);
+    disk.remove(segmentPath(folder, segment, "seg"));
+    // The newest sidecar is the record of all streams' ends and stays until there is a newer one.
+    for (const number of [segment - 1, segment]) {
+      if (number > 0 && number < progress.sidecarThrough) disk.remove(segmentPath(folder, number, "idx"));
+    }
+    disk.syncFolder(folder.segments);
+  }
+}

@@ -153,9 +153,11 @@ const Limits = z.strictObject({
   connections_max: count(1, 1_000_000).prefault(10_000).describe("Most open connections; further ones are refused."),
 });
 
+const THREADS_ERROR = 'expected a whole number from 1 to 256, or "auto"';
+
 const Workers = z.strictObject({
   threads: z
-    .union([z.literal("auto"), count(1, 256)], 'expected a whole number from 1 to 256, or "auto"')
+    .union([z.literal("auto"), z.int(THREADS_ERROR).min(1, THREADS_ERROR).max(256, THREADS_ERROR)], THREADS_ERROR)
     .prefault("auto")
     .describe("Threads that deliver events; `auto` leaves one core for ingest."),
 });

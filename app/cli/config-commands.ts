@@ -52,7 +52,7 @@ function load(options: ConfigOptions): ParseResult {
 
 /** `pulsegate dev` gives its database to each postgres_sink that names none; here its address does not matter. */
 function pluginDefaultsOf({ dev }: ConfigOptions): ParseOptions["pluginDefaults"] {
-  return dev === true ? { postgres_sink: { url: "postgres://the-dev-database/pulsegate" } } : undefined;
+  return dev === true ? { postgres_sink: { url: "postgres://pulsegate:dev@127.0.0.1:5432/pulsegate" } } : undefined;
 }
 
 function refusal(result: Extract<ParseResult, { ok: false }>, { config, json }: ConfigOptions): Failure {

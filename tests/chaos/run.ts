@@ -1,0 +1,23 @@
+import { parseArgs } from "node:util";
+import { runChaos } from "./chaos.ts";
+
+/** `make chaos ARGS="--seconds 600 --seed 7"`: harm for so long, then account for every event. Exit code 1 on any violation. */
+const { values } = parseArgs({
+  options: {
+    seconds: { type: "string", default: "120" },
+    seed: { type: "string", default: String(Date.now() % 1_000_000) },
+    clients: { type: "string", default: "8" },
+  },
+});
+const startedAt = performance.now();
+const say = (line: string) =>
+  console.log(`${((performance.now() - startedAt) / 1_000).toFixed(1).padStart(7)} s  ${line}`);
+const { seconds, seed, clients } = values;
+say(`seed ${seed}, ${seconds} s, ${clients} clients`);
+const report = await runChaos({ seconds: Number(seconds), seed: Number(seed), clients: Number(clients), say });
+const { requests, rows, deadLetters, harms, violations } = report;
+say(`${requests.sent} requests: ${requests.acked} acked, ${requests.refused} refused, ${requests.unknown} unanswered`);
+say(`${rows} rows, ${deadLetters} dead letters, ${harms.length} harms`);
+for (const violation of violations.slice(0, 50)) console.error(`VIOLATION ${violation}`);
+say(violations.length === 0 ? "every event is accounted for" : `${violations.length} violations (seed ${seed})`);
+process.exitCode = violations.length === 0 ? 0 : 1;

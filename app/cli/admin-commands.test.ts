@@ -1,0 +1,179 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startOps } from "../../adapters/admin/index.ts";
+import type { OpsServer } from "../../adapters/admin/index.ts";
+import { encodeParts } from "../../core/canonical/codec.ts";
+import { slotOf } from "../../core/ingestion/log.ts";
+import type { DeadLetter, LaneId } from "../../core/ingestion/log.ts";
+import { openMemoryLog } from "../../drivers/memory/index.ts";
+import type { MemoryLog } from "../../drivers/memory/index.ts";
+import { systemClock } from "../../observability/system-clock.ts";
+import { pulsegate } from "../../tests/helpers/cli.ts";
+import { writeRuntimeFile } from "../runtime-file.ts";
+
+const LANE: LaneId = { stream: { tenantId: "shop", partition: 0 }, sink: "raw" };
+const PAYLOAD = '{"big":12345678901234567890}';
+let folder: string;
+let log: MemoryLog;
+let ops: OpsServer;
+let imbalance = 0;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "pulsegate-admin-"));
+  log = openMemoryLog({ clock: systemClock });
+  const quiet = (): void => {};
+  ops = await startOps({
+    host: "127.0.0.1",
+    port: 0,
+    checks: [],
+    metrics: async () => "",
+    metricsContentType: "text/plain",
+    admin: {
+      token: "the-token-of-this-test",
+      reader: log,
+      lanes: {
+        lanes: async (tenant) =>
+          (await log.lanes(tenant)).map(({ lane, state }) => ({
+            lane,
+            state: { ...state, delivered: state.delivered + imbalance },
+          })),
+        settlement: (lane, sequence) => log.settlement(lane, sequence),
+        deadLetter: (lane, sequence) => log.deadLetter(lane, sequence),
+        deadLetters: (query) => log.deadLetters(query),
+      },
+      laneStatus: async () => [],
+      config: () => ({ revision: 1, appliedAt: 0, tenantIds: ["shop"] }),
+    },
+    logger: { debug: quiet, info: quiet, warn: quiet, error: quiet },
+    clock: systemClock,
+  });
+  await writeRuntimeFile(folder, {
+    pid: process.pid,
+    dataUrl: "http://127.0.0.1:9",
+    opsUrl: `http://127.0.0.1:${ops.address.port}`,
+    adminToken: "the-token-of-this-test",
+  });
+  await fill();
+});
+
+afterAll(async () => {
+  await ops.close();
+  await log.close();
+  await rm(folder, { recursive: true });
+});
+
+/** Events 0, 1 and 2: dead, dead with a hostile message, pending. */
+async function fill(): Promise<void> {
+  await log.openLane(LANE, "start");
+  for (const eventId of ["e0", "e1", "e2"]) {
+    const parts = { eventId, tenantId: "shop", eventType: "order", source: "http" as const };
+    await log.append([
+      { stream: LANE.stream, eventId, bytes: encodeParts({ ...parts, payload: Buffer.from(PAYLOAD) }) },
+    ]);
+  }
+  const entries = await log.read(LANE.stream, 0, { entries: 2, bytes: 1e6 });
+  const stop = new AbortController();
+  for await (const held of (await log.claims("w")).held(stop.signal)) {
+    const claim = held.find((one) => one.slot === slotOf(LANE.stream));
+    if (claim === undefined) continue;
+    const exceptions = [{ from: 0, to: 2, outcome: "dead" as const }];
+    const settlement = { from: 0, to: 2, exceptions, configRevision: 1, settledAt: 2_000 };
+    const deadLetters = entries.map(({ sequence, receivedAt, bytes }) => letter({ sequence, receivedAt, bytes }));
+    await log.commit([{ lane: LANE, claim, settlement, deadLetters }]);
+    break;
+  }
+  stop.abort();
+}
+
+function letter(of: Pick<DeadLetter, "sequence" | "receivedAt" | "bytes">): DeadLetter {
+  return {
+    ...of,
+    lane: LANE,
+    eventId: `e${of.sequence}`,
+    eventType: "order",
+    diedAt: 2_000,
+    stage: "sink postgres_sink",
+    code: "23514",
+    message: of.sequence === 0 ? "violates a check" : "evil \u001b[2J message",
+    attempts: [{ at: 1_000, reason: "violates a check" }],
+    configRevision: 1,
+    plugins: { postgres_sink: "1.0.0" },
+  };
+}
+
+function run(...args: readonly string[]) {
+  return pulsegate([...args, "--data", folder]);
+}
+
+describe("events get", () => {
+  test.each([["e0"], ["shop/0/0"]])("tells the fate of %s", async (id) => {
+    const result = await run("events", "get", id);
+    expect(result).toMatchObject({ code: 0, stderr: "" });
+    expect(result.stdout).toMatch(/^position +shop\/0\/0$/m);
+    expect(result.stdout).toMatch(/^raw +dead .* 1 +23514 violates a check$/m);
+  });
+
+  test("prints JSON, and fails for an event that nobody has", async () => {
+    const json = JSON.parse((await run("events", "get", "e2", "--tenant", "shop", "--json")).stdout);
+    expect(json).toMatchObject({ event_id: "e2", lanes: [{ sink: "raw", status: "pending" }] });
+    expect((await run("events", "get", "e9")).code).toBe(1);
+    expect((await run("events", "get", "shop/0/9")).code).toBe(1);
+  });
+});
+
+describe("dlq", () => {
+  test("list goes page by page", async () => {
+    const first = await run("dlq", "list", "--limit", "1");
+    expect(first.stdout).toContain("shop/0/raw/0");
+    expect(first.stderr).toContain("more: add --after shop/0/raw/0");
+    const second = await run("dlq", "list", "--limit", "1", "--after", "shop/0/raw/0");
+    expect([second.stdout.includes("shop/0/raw/1"), second.stderr]).toEqual([true, ""]);
+    expect((await run("dlq", "list", "--sink", "other")).stdout).toBe("There are no dead letters.\n");
+  });
+
+  test("what a sink said does not reach the terminal as control characters", async () => {
+    for (const args of [["list"], ["show", "shop/0/raw/1"]]) {
+      const { stdout } = await run("dlq", ...args);
+      expect(stdout).toContain("\\u001b[2J");
+      expect(stdout).not.toContain("\u001b");
+    }
+  });
+
+  test("show tells all and keeps the event byte for byte", async () => {
+    const shown = await run("dlq", "show", "shop/0/raw/0");
+    expect(shown.stdout).toContain(`"payload":${PAYLOAD}}`);
+    expect(shown.stdout).toMatch(/^plugins +\{"postgres_sink":"1.0.0"\}$/m);
+    expect((await run("dlq", "show", "shop/0/raw/0", "--json")).stdout).toContain(`"payload":${PAYLOAD}}`);
+    expect((await run("dlq", "show", "shop/0/raw/2")).code).toBe(1);
+  });
+});
+
+describe("lanes and the ledger", () => {
+  test("lanes are listed with their lag", async () => {
+    expect((await run("lanes", "list")).stdout).toMatch(/^shop +0 +raw +2 +3 +1\b/m);
+    expect(JSON.parse((await run("lanes", "list", "--json")).stdout).items).toHaveLength(1);
+    expect((await run("lanes", "list", "--tenant", "nobody")).stdout).toMatch(/^There are no lanes/);
+  });
+
+  test("a balanced ledger ends with 0, one that is not with 1", async () => {
+    const balanced = await run("ledger");
+    expect([balanced.code, balanced.stdout.split("\n").at(2)]).toEqual([
+      0,
+      expect.stringMatching(/^shop +raw +3 +0 +0 +2 +1 +0$/),
+    ]);
+    imbalance = 1;
+    const wrong = await run("ledger", "--json");
+    imbalance = 0;
+    expect(wrong.code).toBe(1);
+    expect(JSON.parse(wrong.stdout).items[0].imbalance).toBe(-1);
+    expect(wrong.stderr).toContain("1 lane(s) do not balance");
+  });
+
+  test("a wrong token is told as such, with 1", async () => {
+    const env = { PULSEGATE_ADMIN_URL: `http://127.0.0.1:${ops.address.port}`, PULSEGATE_ADMIN_TOKEN: "wrong" };
+    const result = await pulsegate(["ledger"], { env });
+    expect([result.code, result.stderr]).toEqual([1, expect.stringMatching(/^error: 401 .*PULSEGATE_ADMIN_TOKEN/s)]);
+  });
+});

@@ -1,0 +1,172 @@
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { join } from "node:path";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { decodeEvent, encodeEvent, encodeParts, stampReceivedAt } from "../../core/canonical/codec.ts";
+import { type CanonicalEvent, EVENT_ID_PATTERN, NAME_PATTERN } from "../../core/canonical/event.ts";
+import type { PluginContext, TransformDefinition, TransformOutcome, TransformPlugin } from "../../plugins/contract.ts";
+
+export interface TransformSuite {
+  readonly definition: TransformDefinition;
+  /**
+   * Pairs `NAME.input.json` ({ config, event }) → `NAME.expected.json` (the outcome), compared as text.
+   * `UPDATE_GOLDEN=1` writes what is expected from what is.
+   */
+  readonly golden: URL;
+  /** Configurations (as a user writes them) under which any event at all must be survived. */
+  readonly configs: readonly unknown[];
+}
+
+const RUNS = 300;
+
+/** What the pipeline relies on in every transform, and its golden snapshots. */
+export function transformConformance(suite: TransformSuite): void {
+  const { definition } = suite;
+  describe(`${definition.name} as a transform`, () => {
+    goldenTests(suite);
+    test.each(suite.configs.map((config) => [JSON.stringify(config), config]))(
+      "never throws on any JSON payload, with %s",
+      async (_, config) => {
+        const plugin = await load(definition, config);
+        await fc.assert(
+          fc.asyncProperty(payloadText, async (text) => {
+            const bytes = canonicalBytes(text);
+            checkOutcome(await plugin.process(decodeEvent(bytes), contextOf()), decodeEvent(bytes));
+          }),
+          { numRuns: RUNS },
+        );
+      },
+    );
+
+    test("leaves the event that it was given as it was", async () => {
+      const plugin = await load(definition, suite.configs[0]);
+      await fc.assert(
+        fc.asyncProperty(payloadText, async (text) => {
+          const event = decodeEvent(canonicalBytes(text));
+          const before = encodeEvent({ ...event }).toString();
+          await plugin.process(event, contextOf());
+          expect(encodeEvent({ ...event }).toString()).toBe(before);
+        }),
+        { numRuns: RUNS },
+      );
+    });
+
+    test("states what it is", () => {
+      expect(definition.name).toMatch(/^[a-z][a-z0-9_]*$/);
+      expect(definition.version).toMatch(/^\d+\.\d+\.\d+$/);
+      const plugin = definition.create();
+      expect([plugin.name, plugin.version]).toEqual([definition.name, definition.version]);
+      expect(definition.create()).not.toBe(plugin);
+    });
+  });
+}
+
+function goldenTests({ definition, golden }: TransformSuite): void {
+  const folder = fileURLToPath(golden);
+  const files = readdirSync(folder);
+  const names = files.flatMap((file) => (file.endsWith(".input.json") ? [file.slice(0, -".input.json".length)] : []));
+
+  test("has golden files, and each of them belongs to a pair", () => {
+    expect(names.length).toBeGreaterThan(0);
+    const update = process.env["UPDATE_GOLDEN"] === "1";
+    const known = names.flatMap((name) => [`${name}.input.json`, `${name}.expected.json`]);
+    expect(files.filter((file) => !known.includes(file))).toEqual([]);
+    if (!update) expect(known.filter((file) => !files.includes(file))).toEqual([]);
+  });
+
+  test.each(names)("turns golden/%s.input.json into what is expected", async (name) => {
+    const input = parseExact(readFileSync(join(folder, `${name}.input.json`), "utf8")) as GoldenInput;
+    const plugin = await load(definition, input.config);
+    const event = decodeEvent(encodeEvent(input.event));
+    const outcome = await plugin.process(event, contextOf());
+    const text = `${JSON.stringify(outcome, null, 2)}\n`;
+    const file = join(folder, `${name}.expected.json`);
+    if (process.env["UPDATE_GOLDEN"] === "1") writeFileSync(file, text);
+    expect(text, "stale? UPDATE_GOLDEN=1 writes it anew").toBe(readFileSync(file, "utf8"));
+  });
+}
+
+interface GoldenInput {
+  readonly config?: unknown;
+  readonly event: CanonicalEvent;
+}
+
+const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown };
+
+/** Numbers stay as they are written, or a golden file could not show that they survive. */
+function parseExact(text: string): unknown {
+  const keep = (_: string, value: unknown, context: { source?: string }) =>
+    typeof value === "number" && String(value) !== context.source ? rawJSON(context.source as string) : value;
+  return JSON.parse(text, keep as (key: string, value: unknown) => unknown);
+}
+
+async function load(definition: TransformDefinition, config: unknown): Promise<TransformPlugin> {
+  const plugin = definition.create();
+  await plugin.init?.(definition.config?.parse(config ?? {}));
+  return plugin;
+}
+
+function contextOf(): PluginContext {
+  const logger = { debug() {}, info() {}, warn() {}, error() {} };
+  const signal = new AbortController().signal;
+  return { tenantId: "tenant_shop_1", logger, metrics: { count() {}, observe() {} }, attempt: 1, signal };
+}
+
+function canonicalBytes(payload: string): Buffer {
+  const bytes = encodeParts({
+    eventId: "event-1",
+    tenantId: "tenant_shop_1",
+    eventType: "order_paid",
+    source: "http",
+    occurredAt: "2025-03-01T12:00:00Z",
+    idempotencyKey: "key 1",
+    payload: Buffer.from(payload),
+  });
+  stampReceivedAt(bytes, Date.UTC(2026, 10, 24));
+  return bytes;
+}
+
+/** Objects with names that do harm and names that rules look for, and numbers that doubles can't hold. */
+const names = fc.constantFrom(
+  "email",
+  "user",
+  "items",
+  "__proto__",
+  "constructor",
+  "toJSON",
+  "length",
+  "a.b",
+  "",
+  "0",
+  "card_no",
+);
+const numbers = fc.constantFrom("12345678901234567890", "-0.10000000000000000001", "1e5", "-0", "0.1");
+const payloadText = fc.letrec<{ value: string; object: string }>((tie) => ({
+  value: fc.oneof(
+    { maxDepth: 6, withCrossShrink: true },
+    fc.json({ maxDepth: 1 }),
+    numbers,
+    fc.array(tie("value"), { maxLength: 4 }).map((elements) => `[${elements.join(",")}]`),
+    tie("object"),
+  ),
+  object: fc
+    .uniqueArray(fc.tuple(fc.oneof(names, fc.string()), tie("value")), { maxLength: 5, selector: ([name]) => name })
+    .map((members) => `{${members.map(([name, value]) => `${JSON.stringify(name)}:${value}`).join(",")}}`),
+})).object;
+
+const IDENTITY = ["event_id", "tenant_id", "received_at", "source"] as const;
+
+function checkOutcome(outcome: TransformOutcome, before: CanonicalEvent): void {
+  if (outcome.type === "drop") return expect(outcome.reason).toMatch(/./);
+  if (outcome.type === "error")
+    return expect([typeof outcome.reason, typeof outcome.retryable]).toEqual(["string", "boolean"]);
+  const { event } = outcome;
+  for (const field of IDENTITY) expect(event[field]).toBe(before[field]);
+  expect(event.event_id).toMatch(EVENT_ID_PATTERN);
+  expect(event.event_type).toMatch(NAME_PATTERN);
+  expect(Number.isNaN(Date.parse(event.occurred_at))).toBe(false);
+  // It can be written, and what is written is a whole event with an object for a payload.
+  const again = decodeEvent(encodeEvent(event));
+  expect(typeof again.payload === "object" && again.payload !== null && !Array.isArray(again.payload)).toBe(true);
+}

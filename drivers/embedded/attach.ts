@@ -96,6 +96,8 @@ class ThreadLog implements AttachedLog {
   }
 
   arrivals(slots: ReadonlySet<number>, signal: AbortSignal): AsyncIterable<readonly Stream[]> {
+    // What is committed by now came before the call.
+    this.tailer.catchUp();
     return this.arrivalsHub.watch(slots, signal);
   }
 

@@ -128,7 +128,7 @@ export class Tailer implements SegmentRange {
       if (used > 0) tail.add(this.segment, this.offset, bytes.subarray(0, used));
       this.offset += used;
       length = Math.max(READ_BYTES, needed);
-      if (used > 0 || needed > bytes.length) continue;
+      if (used > 0 || (needed > bytes.length && this.offset + needed <= end)) continue;
       if (to === undefined) return;
       throw corrupt(folder, this.segment, this.offset, "a committed block is not as it was written");
     }

@@ -90,15 +90,15 @@ class Server {
 
   /** Resolves to the port once connections are accepted. */
   async start(wantedPort: number, fixed: boolean): Promise<number> {
-    let port = fixed || (wantedPort !== 0 && (await isFree(wantedPort))) ? wantedPort : await freePort();
     for (let tries = 1; ; tries++) {
+      const isTaken = wantedPort === 0 || !(await isFree(wantedPort));
+      if (isTaken && fixed) throw new Error(`port ${wantedPort} is in use: stop what listens there, or choose another`);
+      const port = isTaken ? await freePort() : wantedPort;
       const failure = await this.#launch(port);
       if (failure === undefined) return port;
-      if (this.#stopping !== undefined || tries === START_TRIES || (fixed && !(await isFree(port)))) throw failure;
-      // Sessions of a postmaster that was killed hold its shared memory until they notice; and
-      // somebody may have taken the port since we looked.
+      if (this.#stopping !== undefined || tries === START_TRIES) throw failure;
+      // Sessions of a postmaster that was killed hold its shared memory until they notice.
       await sleep(START_RETRY_MS);
-      if (!fixed && !(await isFree(port))) port = await freePort();
     }
   }
 

@@ -62,16 +62,20 @@ describe("an outage", () => {
     const bench = await startOne(sink, {
       retry: { attempts: 5, backoffMinMs: 100, backoffMaxMs: 60_000, timeoutMs: 30_000 },
     });
-    await appendEvents(bench.log, "a", { count: 5, prefix: "before" });
-    await bench.until(LANE, 5, 0);
-    sink.behave = async (_events, ctx) => {
-      await bench.clock.sleep(3_600_000, ctx.signal);
-      throw new Error("cancelled");
-    };
-    await appendEvents(bench.log, "a", { count: 200 });
-    await bench.clock.advance(400_000);
-    sink.behave = works;
-    expect(await bench.until(LANE, 205, 5_000)).toMatchObject({ delivered: 205, dead: 0 });
+    for (let round = 1; round <= 10; round++) {
+      sink.behave = works;
+      await appendEvents(bench.log, "a", { count: 5, prefix: `${round}-before` });
+      await bench.until(LANE, 25 * round - 20, 0);
+      sink.behave = async (_events, ctx) => {
+        await bench.clock.sleep(3_600_000, ctx.signal);
+        throw new Error("cancelled");
+      };
+      await appendEvents(bench.log, "a", { count: 20, prefix: `${round}-during` });
+      await bench.clock.advance(150_000 + round * 3_700);
+      sink.behave = works;
+      await bench.until(LANE, 25 * round, 5_000);
+    }
+    expect(await bench.log.loadLane(LANE)).toMatchObject({ delivered: 250, dead: 0 });
   });
 
   it("is asked after rarely and by single events, not by a storm of retries", async () => {
@@ -239,6 +243,22 @@ describe("a poisoned event", () => {
       code: "timeout",
       message: "fake@1.2.3 did not answer within its deadline",
     });
+  });
+
+  it("that is known as such delays no other event, however often it fails alone", async () => {
+    const sink = new FakeSink();
+    sink.behave = (events) => events.map(({ event_id }) => (event_id === "e0" ? OUT : OK));
+    const retry = { attempts: 12, backoffMinMs: 50, backoffMaxMs: 100, timeoutMs: 1_000 };
+    const bench = await startOne(sink, { retry });
+    await appendEvents(bench.log, "a", { count: 2 });
+    await trickle(bench, 6);
+    expect((await bench.worker.status())[0]).toMatchObject({ breaker: "closed" });
+    for (let i = 0; i < 30 && (await bench.log.loadLane(LANE))?.dead === 0; i++) {
+      await bench.clock.advance(200);
+      await appendEvents(bench.log, "a", { count: 1, prefix: `then${i}-` });
+      await bench.clock.advance(0);
+      expect(sink.taken.get(`then${i}-0`)).toBe(1);
+    }
   });
 
   it("keeps its place: later events go on, the cursor stays before it", async () => {

@@ -138,6 +138,8 @@ describe("the log's failures", () => {
       await bench.ask(() => bench.log.append(entries()));
     }
     expect(await bench.until(LANE, 200, 300_000)).toMatchObject({ delivered: 180, dead: 20 });
+    // Nor does a commit whose outcome was unknown cost a second delivery.
+    expect(sink.calls.flat().length).toBe(200);
     const letters = await bench.ask(() => bench.log.deadLetters({ limit: 500 }));
     expect(letters.map(({ eventId }) => eventId).sort()).toEqual(
       Array.from({ length: 20 }, (_, i) => `e${i}-5`).sort(),
@@ -156,6 +158,29 @@ describe("the log's failures", () => {
     expect(await bench.log.loadLane(LANE)).toMatchObject({ cursor: 10 });
     bench.log.giveBack(slot);
     await bench.until(LANE, 15, 5_000);
+  });
+
+  it("are not argued with once the claim is lost: what was under way is not committed", async () => {
+    const sink = new FakeSink();
+    let commits = 0;
+    const bench = await start({
+      plugins: [sink.definition("fake")],
+      tenants: [tenant("a", [sinkUse("fake", { batch: { eventsMax: 1, bytesMax: 1_000_000 } })])],
+      override: (log, clock) => ({
+        commit: async (all) => {
+          commits += 1;
+          await clock.sleep(1_000);
+          return log.commit(all);
+        },
+      }),
+    });
+    await appendEvents(bench.log, "a", { count: 10 });
+    await bench.clock.advance(100);
+    expect([sink.taken.size, commits]).toEqual([10, 1]);
+    bench.log.takeOver(slotOf(LANE.stream));
+    await bench.clock.advance(10_000);
+    expect(commits).toBe(1);
+    expect(await bench.log.loadLane(LANE)).toMatchObject({ cursor: 0 });
   });
 
   it("dead-letters bytes that are no event, with its place", async () => {

@@ -1,6 +1,8 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { encodeEvent } from "../core/canonical/codec.ts";
+import { SLOT_COUNT, slotOf } from "../core/ingestion/log.ts";
 import { FakeSink } from "../tests/helpers/fake-sink.ts";
+import { turn } from "../tests/helpers/sim-clock.ts";
 import {
   appendEvents,
   type BenchOptions,
@@ -97,6 +99,37 @@ describe("a worker", () => {
     expect(sink.calls).toEqual([["e0"]]);
   });
 
+  it("lets the event loop turn though its sink answers at once", async () => {
+    const sink = new FakeSink();
+    const bench = await startOne(sink, { batch: { eventsMax: 1, bytesMax: 1_000_000 } });
+    await appendEvents(bench.log, "a", { count: 1_000 });
+    await turn();
+    expect(sink.calls.length).toBeLessThan(600);
+    await bench.until(LANE, 1_000, 100);
+  });
+
+  it("misses no event while the slots that it listens to change", async () => {
+    const sink = new FakeSink();
+    const bench = await start({
+      plugins: [sink.definition("fake")],
+      tenants: [tenant("a", [sinkUse("fake")])],
+      override: (log, clock) => ({
+        // News that are under way when the listening ends are lost with it.
+        arrivals: async function* (slots, signal) {
+          for await (const streams of log.arrivals(slots, signal)) {
+            await clock.sleep(50, signal);
+            if (signal.aborted) return;
+            yield streams;
+          }
+        },
+      }),
+    });
+    await appendEvents(bench.log, "a", { count: 3 });
+    await bench.clock.advance(10);
+    bench.log.takeOver((slotOf(LANE.stream) + 1) % SLOT_COUNT);
+    await bench.until(LANE, 3, 10);
+  });
+
   it("goes on at the cursor after a restart", async () => {
     const sink = new FakeSink();
     const bench = await startOne(sink);
@@ -155,7 +188,7 @@ describe("a worker", () => {
     const bench = await start({ plugins, tenants: [] });
     await appendEvents(bench.log, "a", { count: 3, prefix: "early" });
     await bench.worker.apply(revision(2, tenants));
-    await bench.until(lane("a", "first"), 3, 0);
+    expect(await bench.until(lane("a", "first"), 3, 0)).toMatchObject({ start: 0, delivered: 3 });
     await bench.worker.apply(revision(3, [tenant("a", [sinkUse("first"), sinkUse("second")])]));
     await appendEvents(bench.log, "a", { count: 2, prefix: "late" });
     await bench.until(lane("a", "second"), 5, 0);
@@ -235,6 +268,9 @@ describe("a worker", () => {
       return events.map(() => ({ type: "ok" }));
     };
     for (const name of names) await appendEvents(bench.log, name, { count: 100, prefix: `${name}-` });
+    const windows = (await bench.worker.status()).map(({ window }) => window);
+    // An event has 203 bytes; each of the 20 lanes may hold a little in any case.
+    expect(windows.reduce((sum, window) => sum + window, 0)).toBeLessThan(250);
     for (const name of names) await bench.until(lane(name, "fake"), 100, 60_000);
     expect(sink.taken.size).toBe(2_000);
   });

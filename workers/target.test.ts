@@ -1,0 +1,56 @@
+import { expect, it } from "vitest";
+import { FakeSink } from "../tests/helpers/fake-sink.ts";
+import { SimClock } from "../tests/helpers/sim-clock.ts";
+import { noMetrics, silentLogger, sinkUse } from "../tests/helpers/worker-bench.ts";
+import type { WorkerDeps } from "./deps.ts";
+import { Target } from "./target.ts";
+import { Timers } from "./timers.ts";
+
+const OUT = { unavailable: true, retryAfterMs: 0, code: "OUT", reason: "out" };
+
+async function startTarget(): Promise<{ clock: SimClock; target: Target }> {
+  const clock = new SimClock();
+  const deps = {
+    timers: new Timers(clock),
+    random: () => 0.5,
+    logger: silentLogger,
+    metrics: noMetrics,
+    pluginMetrics: () => ({ count: () => undefined, observe: () => undefined }),
+  } as unknown as WorkerDeps;
+  const target = new Target({
+    deps,
+    tenantId: "a",
+    use: sinkUse("fake"),
+    definition: new FakeSink().definition("fake"),
+  });
+  await target.host.start();
+  return { clock, target };
+}
+
+it("resumes a lane that waits, though the one that probed never asks again", async () => {
+  const { clock, target } = await startTarget();
+  const asks: number[] = [];
+  const prober = { resume: () => undefined };
+  const waiter = { resume: () => void (target.permit(waiter, 0) === "probe" && asks.push(clock.monotonic())) };
+  target.failed(OUT);
+  await clock.advance(1_000);
+  expect(target.permit(prober, 0)).toBe("probe");
+  expect(target.permit(waiter, 0)).toBe("wait");
+  target.failed(OUT);
+  await clock.advance(2_000);
+  expect(asks.length).toBe(1);
+});
+
+it("asks a sink that leaves its calls hanging only now and then", async () => {
+  const { clock, target } = await startTarget();
+  let permits = 0;
+  const lane = { resume: () => ask() };
+  const ask = () => {
+    if (target.permit(lane, 8) !== "wait") permits += 1;
+    else return;
+    ask();
+  };
+  ask();
+  await clock.advance(89_000);
+  expect(permits).toBe(3);
+});

@@ -10,7 +10,7 @@ const COMMA = 0x2c;
  */
 export function flatPayload(bytes: Buffer, members: Members, fieldOfMember: Int8Array): Buffer {
   const { spans, count } = members;
-  const payload = Buffer.allocUnsafe(sizeMax(members));
+  const payload = Buffer.allocUnsafe(payloadSize(members, fieldOfMember));
   payload[0] = OPEN_BRACE;
   let at = 1;
   let i = 0;
@@ -22,17 +22,23 @@ export function flatPayload(bytes: Buffer, members: Members, fieldOfMember: Int8
     // Members that lie one comma apart are copied at one go: mostly that is all of them.
     const from = (spans[i * 4] as number) - 1;
     let to = spans[i * 4 + 3] as number;
-    i++;
-    while (i < count && (fieldOfMember[i] as number) < 0 && (spans[i * 4] as number) - 2 === to)
-      to = spans[i++ * 4 + 3] as number;
+    for (i++; i < count && (fieldOfMember[i] as number) < 0 && (spans[i * 4] as number) - 2 === to; i++) {
+      to = spans[i * 4 + 3] as number;
+    }
     if (at > 1) payload[at++] = COMMA;
     at += bytes.copy(payload, at, from, to);
   }
-  payload[at++] = CLOSE_BRACE;
-  return payload.subarray(0, at);
+  payload[at] = CLOSE_BRACE;
+  return payload;
 }
 
-function sizeMax({ spans, count }: Members): number {
-  // Braces, and all from the first member's quote to the last one's end: what is left out makes room for commas.
-  return count === 0 ? 2 : (spans[count * 4 - 1] as number) - (spans[0] as number) + 3;
+function payloadSize({ spans, count }: Members, fieldOfMember: Int8Array): number {
+  // Each member with its quote and one separator; the last one's is the opening brace.
+  let size = 1;
+  for (let i = 0; i < count; i++) {
+    if ((fieldOfMember[i] as number) < 0) size += (spans[i * 4 + 3] as number) - (spans[i * 4] as number) + 2;
+  }
+  return Math.max(size, EMPTY_SIZE);
 }
+
+const EMPTY_SIZE = "{}".length;

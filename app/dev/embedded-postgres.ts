@@ -105,7 +105,13 @@ class Server {
   async #launch(port: number): Promise<Error | undefined> {
     const { dataDir, logFile, logger } = this.#options;
     const log = await open(logFile, "w", 0o600);
+    if (this.#stopping !== undefined) {
+      await log.close();
+      return new Error("the embedded PostgreSQL was stopped while it started");
+    }
     const child = this.#spawn(port, log.fd);
+    // At once, so that a stop finds it while it starts.
+    this.#child = child;
     await log.close();
     const exited = once(child, "exit");
     exited.catch(() => {});
@@ -115,7 +121,6 @@ class Server {
       return new Error(`the embedded PostgreSQL did not start: ${await lastLines(logFile)} (see ${logFile})`);
     }
     const guard = spawnGuard(child.pid as number);
-    this.#child = child;
     child.once("exit", (code, signal) => {
       guard.kill("SIGKILL");
       if (this.#stopping !== undefined) return;

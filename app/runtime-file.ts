@@ -1,4 +1,4 @@
-import { chmod, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 /** How the commands find an instance on this machine: `<data>/runtime.json`, for the owner's eyes only. */
@@ -22,8 +22,6 @@ export async function writeRuntimeFile(dataDir: string, runtime: RuntimeFile): P
   const path = join(dataDir, NAME);
   const draft = `${path}.${runtime.pid}`;
   await writeFile(draft, `${JSON.stringify(runtime, null, 2)}\n`, { mode: 0o600 });
-  // The mode above counts only for a new file.
-  await chmod(draft, 0o600);
   await rename(draft, path);
 }
 

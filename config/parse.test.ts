@@ -243,6 +243,18 @@ describe("substitution", () => {
     expect(told.join("\n")).not.toContain("canary");
   });
 
+  test("a plugin that quotes what it refuses gives nothing away", () => {
+    const env = { TABLE: "bad-canary", NAME: "canary_sink" };
+    const text = sinkWith('config: { url: "mysql://canary", table: "${TABLE}" }').concat(
+      '        - { name: "${NAME}" }\n',
+    );
+    expect(problemsOf(text, { env })).toEqual([
+      expect.stringMatching(/config\.url: \[secret\] is no address$/),
+      expect.stringMatching(/config\.table: \$\{TABLE\} is no table$/),
+      expect.stringMatching(/unknown sink "\$\{NAME\}"/),
+    ]);
+  });
+
   test("the values that must never be logged are known", () => {
     writeFileSync(join(folder, "table"), "canary-file");
     const text = sinkWith('config: { url: "${DB}", table: "${file:table}" }');

@@ -192,6 +192,7 @@ describe("the admin API", () => {
     ["no credential", {}],
     ["another token", { authorization: "Bearer another" }],
     ["the token with another scheme", { authorization: `Basic ${TOKEN}` }],
+    ["half of the token", { authorization: `Bearer ${TOKEN.slice(0, 10)}` }],
     ["the token and more", { authorization: `Bearer ${TOKEN}x` }],
     ["an empty token", { authorization: "Bearer " }],
   ])("refuses %s with 401 and says how to come in", async (_name, headers: Record<string, string>) => {
@@ -201,6 +202,13 @@ describe("the admin API", () => {
       expect(response.headers.get("www-authenticate")).toBe('Bearer realm="pulsegate-admin"');
       expect(response.headers.get("content-type")).toBe("application/problem+json");
       expect(response.body).toMatchObject({ code: "unauthenticated", status: 401, retryable: false });
+    }
+  });
+
+  test("an empty token lets nobody in", async () => {
+    await restart({ admin: { ...(opsOptions().admin as NonNullable<OpsOptions["admin"]>), token: "" } });
+    for (const headers of [{}, { authorization: "Bearer " }, { authorization: "Bearer x" }]) {
+      expect((await get("/admin/v1/lanes", headers as Record<string, string>)).status).toBe(401);
     }
   });
 
@@ -223,11 +231,13 @@ describe("the admin API", () => {
     expect((await get("/admin/v1/events?id=nobody")).body).toEqual({ items: [] });
   });
 
-  test("finds an event whose id has the longest form", async () => {
+  test("finds an event whose id and tenant have the longest form", async () => {
     const id = "/".repeat(128);
-    const parts = { eventId: id, tenantId: "shop", eventType: "t", source: "http" as const };
-    await log.append([{ stream: STREAM, eventId: id, bytes: encodeParts({ ...parts, payload: Buffer.from("{}") }) }]);
-    expect((await get(`/admin/v1/events/shop/${encodeURIComponent(id)}`)).body.event_id).toBe(id);
+    const tenantId = "t".repeat(128);
+    const parts = { eventId: id, tenantId, eventType: "t", source: "http" as const };
+    const bytes = encodeParts({ ...parts, payload: Buffer.from("{}") });
+    await log.append([{ stream: { tenantId, partition: 0 }, eventId: id, bytes }]);
+    expect((await get(`/admin/v1/events/${tenantId}/${encodeURIComponent(id)}`)).body.event_id).toBe(id);
   });
 
   test("shows a dead letter with its event byte for byte", async () => {

@@ -28,7 +28,9 @@ export function printRows(rows: readonly Row[], columns: readonly string[], empt
 }
 
 export function terminalWidth(): number {
-  return process.stdout.columns ?? WIDTH_DEFAULT;
+  // Some terminals say 0.
+  const { columns } = process.stdout;
+  return columns > 0 ? columns : WIDTH_DEFAULT;
 }
 
 /** One cell or field as text. */

@@ -21,10 +21,14 @@ export const postgresLike = definePlugin({
   config: z.object({
     url: z
       .string()
-      .regex(/^postgres:/, "expected postgres://…")
+      .refine((url) => url.startsWith("postgres:"), { error: ({ input }) => `${String(input)} is no address` })
       .meta({ secret: true })
       .describe("Where the database is."),
-    table: z.string().default("events").describe("The table."),
+    table: z
+      .string()
+      .refine((name) => !name.startsWith("bad"), { error: ({ input }) => `${String(input)} is no table` })
+      .default("events")
+      .describe("The table."),
     pool: z.number().int().min(1).max(64).default(4).describe("Connections."),
     tls: z.boolean().default(false).describe("Whether to encrypt."),
     mode: z.enum(["json", "text"]).default("json").describe("How payloads are kept."),

@@ -20,6 +20,8 @@ export interface ScanOptions {
   readonly to: number;
   /** Compare checksums. */
   readonly verify: boolean;
+  /** Read so much at once; 1 MiB. */
+  readonly windowBytes?: number;
 }
 
 export interface ScanEnd {
@@ -39,7 +41,9 @@ export type BlockVisitor = (block: BlockHeader, bytes: Buffer, at: number, offse
 /** Reads the blocks of a segment in order, in large reads, and shows each good one. */
 export function scanBlocks(options: ScanOptions, visit: BlockVisitor): ScanEnd {
   const { disk, file, segment, magic, to } = options;
-  let window: Buffer = Buffer.allocUnsafe(Math.min(WINDOW_BYTES, Math.max(to - options.from, 0)));
+  let window: Buffer = Buffer.allocUnsafe(
+    Math.min(options.windowBytes ?? WINDOW_BYTES, Math.max(to - options.from, 0)),
+  );
   let windowFrom = options.from;
   let windowBytes = 0;
   let offset = options.from;
@@ -80,7 +84,7 @@ function isUnwritten(bytes: Buffer, at: number): boolean {
 /** The first block of a segment, if it is intact. */
 export function firstBlock(options: Omit<ScanOptions, "from" | "verify">): BlockHeader | undefined {
   let found: BlockHeader | undefined;
-  scanBlocks({ ...options, from: SEGMENT_HEADER_BYTES, verify: true }, (block) => {
+  scanBlocks({ ...options, from: SEGMENT_HEADER_BYTES, verify: true, windowBytes: 4096 }, (block) => {
     found = block;
     return false;
   });
@@ -99,10 +103,16 @@ export function eachFrame(block: BlockHeader, bytes: Buffer, at: number, visit: 
   }
 }
 
-/** The first intact block at or behind `from`, if there is one: what tells a torn tail from a damaged middle. */
+/**
+ * The first intact block at or behind `from`, if there is one: what tells a torn tail from a damaged
+ * middle. Costs little where nothing was ever written.
+ */
 export function findIntactBlock(options: ScanOptions): number | undefined {
   const { disk, file, segment, magic, from, to } = options;
-  const bytes = Buffer.allocUnsafe(Math.max(to - from, 0));
+  const written = lastWritten(options);
+  if (written === from) return undefined;
+  // The padding of the last block may be zeros too.
+  const bytes = Buffer.allocUnsafe(Math.min(to, written + 8) - from);
   const length = disk.readSync(file, bytes, from);
   const mark = Buffer.alloc(4);
   mark.writeUInt32LE(magic);
@@ -116,8 +126,17 @@ export function findIntactBlock(options: ScanOptions): number | undefined {
 
 /** One past the last byte that is not zero, at or behind `from`; `from` when all are. */
 export function lastWritten(options: ScanOptions): number {
-  const bytes = Buffer.allocUnsafe(Math.max(options.to - options.from, 0));
-  let end = options.disk.readSync(options.file, bytes, options.from);
-  while (end > 0 && bytes[end - 1] === 0) end--;
-  return options.from + end;
+  const { disk, file, from, to } = options;
+  const window = Buffer.allocUnsafe(WINDOW_BYTES);
+  const zeros = Buffer.alloc(WINDOW_BYTES);
+  let end = from;
+  for (let at = from; at < to; at += WINDOW_BYTES) {
+    const bytes = window.subarray(0, Math.min(WINDOW_BYTES, to - at));
+    const length = disk.readSync(file, bytes, at);
+    if (bytes.subarray(0, length).equals(zeros.subarray(0, length))) continue;
+    let last = length;
+    while (last > 0 && bytes[last - 1] === 0) last--;
+    end = at + last;
+  }
+  return end;
 }

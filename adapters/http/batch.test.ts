@@ -183,3 +183,39 @@ it("takes the largest batch that the limits allow", async () => {
   expect(await large.stored()).toBe(LIMITS.batchEventsMax);
   await large.close();
 });
+
+describe("a large batch", () => {
+  const body = '{"event_type":"a"}\n'.repeat(2500);
+
+  async function largeGate(failing: number | undefined) {
+    const sizes: number[] = [];
+    const large = await startGate({
+      limits: { batchEventsMax: 2500 },
+      writer: (log) => ({
+        append: (entries) => {
+          sizes.push(entries.length);
+          if (sizes.length === failing) return Promise.reject(new PulseGateError("log_full", "no"));
+          return log.append(entries);
+        },
+        probe: () => log.probe(),
+      }),
+    });
+    return { large, sizes };
+  }
+
+  it("is stored in several appends, so that others get in between, with results in order", async () => {
+    const { large, sizes } = await largeGate(undefined);
+    const answer = await call(`${large.url}/v1/events/batch`, { body, headers: NDJSON });
+    expect(sizes).toEqual([1000, 1000, 500]);
+    const sequences = answer.json.results.map(({ position }: { position: string }) => Number(position.split("/")[2]));
+    expect(sequences).toEqual(Array.from({ length: 2500 }, (_, i) => i));
+    await large.close();
+  });
+
+  it.each([1, 2, 3])("is not acknowledged when append %i of it fails", async (failing) => {
+    const { large } = await largeGate(failing);
+    const answer = await call(`${large.url}/v1/events/batch`, { body, headers: NDJSON });
+    expect(answer.json).toMatchObject({ status: 503, code: "log_full" });
+    await large.close();
+  });
+});

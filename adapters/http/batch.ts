@@ -1,8 +1,9 @@
+import { setImmediate as immediately } from "node:timers/promises";
 import type { EventParts } from "../../core/canonical/codec.ts";
 import type { ErrorCode } from "../../core/canonical/errors.ts";
 import { ERROR_CODES } from "../../core/canonical/errors.ts";
 import type { ParsedEvent } from "../../core/canonical/parse.ts";
-import type { BatchContext, ParsedBatch } from "../../core/canonical/parse-batch.ts";
+import type { BatchContext, BatchParse, ParsedBatch } from "../../core/canonical/parse-batch.ts";
 import { parseArray, parseLines } from "../../core/canonical/parse-batch.ts";
 import type { IngestResult } from "../../core/ingestion/ingest.ts";
 import { ackMembers } from "./ack.ts";
@@ -15,9 +16,32 @@ export interface BatchPostContext extends PostContext {
   readonly form: "array" | "lines";
 }
 
-/** `POST /v1/events/batch`: each event has its own result; those that are right are stored in one go. */
+/** `POST /v1/events/batch`: each event has its own result; all that are right are stored. */
 export function postBatch(exchange: Exchange, body: Buffer, context: BatchPostContext): void {
-  const batch = parseBatch(exchange, body, context);
+  const parse = batchParse(exchange, body, context);
+  const first = parse.next();
+  // Most batches are done at once, and need no promise for that.
+  const batch = first.done === true ? first.value : finish(parse);
+  if (batch instanceof Promise)
+    batch.then((parsed) => storeBatch(exchange, parsed, context)).catch((error) => exchange.fail(error));
+  else storeBatch(exchange, batch, context);
+}
+
+function batchParse(exchange: Exchange, body: Buffer, context: BatchPostContext): BatchParse {
+  const batchContext: BatchContext = { ...parseContext(exchange, context), eventsMax: context.eventsMax };
+  return context.form === "array" ? parseArray(body, batchContext) : parseLines(body, batchContext);
+}
+
+/** Lets others have the thread between any two slices. */
+async function finish(parse: BatchParse): Promise<ParsedBatch> {
+  for (;;) {
+    await immediately();
+    const step = parse.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+function storeBatch(exchange: Exchange, batch: ParsedBatch, context: BatchPostContext): void {
   if (!batch.ok) {
     exchange.refuse(batch.code, batch.detail, { violations: batch.violations });
     return;
@@ -25,17 +49,27 @@ export function postBatch(exchange: Exchange, body: Buffer, context: BatchPostCo
   const parts: EventParts[] = [];
   for (const event of batch.events) if (event.ok) parts.push(event.parts);
   countRefused(exchange, context, batch.events);
-  // No event is right: there is nothing to store, and nothing to wait for.
-  const accepted = parts.length === 0 ? Promise.resolve([]) : context.ingestor.accept(context.admitted.tenant, parts);
-  accepted.then(
+  store(parts, context).then(
     (results) => answer(exchange, batch.events, results),
     (error: unknown) => exchange.fail(error),
   );
 }
 
-function parseBatch(exchange: Exchange, body: Buffer, context: BatchPostContext): ParsedBatch {
-  const batchContext: BatchContext = { ...parseContext(exchange, context), eventsMax: context.eventsMax };
-  return context.form === "array" ? parseArray(body, batchContext) : parseLines(body, batchContext);
+/** Events of one append; larger batches are several, so that others' events get in between. */
+const APPEND_EVENTS_MAX = 1000;
+
+async function store(parts: readonly EventParts[], { ingestor, admitted }: PostContext): Promise<IngestResult[]> {
+  if (parts.length === 0) return [];
+  if (parts.length <= APPEND_EVENTS_MAX) return ingestor.accept(admitted.tenant, parts);
+  const appends: Array<Promise<IngestResult[]>> = [];
+  for (let from = 0; from < parts.length; from += APPEND_EVENTS_MAX) {
+    if (from > 0) await immediately();
+    const append = ingestor.accept(admitted.tenant, parts.slice(from, from + APPEND_EVENTS_MAX));
+    // Looked at below; until then a failure is not one that nobody handles.
+    append.catch(() => {});
+    appends.push(append);
+  }
+  return (await Promise.all(appends)).flat();
 }
 
 function countRefused(exchange: Exchange, { admitted }: PostContext, events: readonly ParsedEvent[]): void {

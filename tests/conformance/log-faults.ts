@@ -1,5 +1,12 @@
 import type { Random } from "../../core/environment.ts";
-import { type Appended, type Claim, type IngestionLog, type LaneState, slotOf } from "../../core/ingestion/log.ts";
+import {
+  type Appended,
+  type Claim,
+  type IngestionLog,
+  type LaneState,
+  type SettlementException,
+  slotOf,
+} from "../../core/ingestion/log.ts";
 import { describe, expect, it } from "vitest";
 import { turn } from "../helpers/sim-clock.ts";
 import { ALL, LANE, STREAM, appendOne, commitOf, idOf } from "./log-fixtures.ts";
@@ -113,14 +120,17 @@ async function settleAll(faulty: FaultyLog): Promise<void> {
 async function commitRuns(faulty: FaultyLog, claim: Claim, cursor: number): Promise<void> {
   for (let from = cursor; from < EVENTS; ) {
     const to = Math.min(EVENTS, from + 1 + Math.floor(faulty.random() * 5));
-    const exceptions = [];
-    if (faulty.random() < 0.3) exceptions.push({ from, to: from + 1, outcome: "dead" as const });
-    else if (faulty.random() < 0.3)
-      exceptions.push({ from, to: from + 1, outcome: "filtered" as const, reason: "bot" });
+    const exceptions = exceptionsAt(from, faulty.random());
     const [result] = await faulty.log.commit([commitOf({ claim, from, to, exceptions })]);
     if (result?.status === "rejected") throw result.reason;
     from = to;
   }
+}
+
+function exceptionsAt(from: number, dice: number): SettlementException[] {
+  const to = from + 1;
+  if (dice < 0.3) return [{ from, to, outcome: "dead" }];
+  return dice < 0.5 ? [{ from, to, outcome: "filtered", reason: "bot" }] : [];
 }
 
 async function heldClaim(log: IngestionLog): Promise<Claim | undefined> {
@@ -161,13 +171,13 @@ async function runWithRestarts(faulty: FaultyLog, work: Promise<unknown>): Promi
 
 /** Lets time pass until the promise settles. */
 async function settled<T>(faulty: FaultyLog, work: Promise<T>, each: () => void = () => {}): Promise<T> {
-  let done = false;
+  const state = { done: false };
   const watched = work.finally(() => {
-    done = true;
+    state.done = true;
   });
   watched.catch(() => {});
   await turn();
-  while (!done) {
+  while (!state.done) {
     each();
     await faulty.pass(1 + Math.floor(faulty.random() * 20));
   }

@@ -25,8 +25,10 @@ export class History {
     this.#events.set(request.eventId, requests);
     this.#sent++;
     this.#counts[answer.type]++;
-    if (answer.type === "acked") requests.acked.add(hashOf(request.content)), requests.positions.add(answer.position);
-    else if (answer.type === "unknown") requests.unknown.add(hashOf(request.content));
+    if (answer.type === "acked") {
+      requests.acked.add(hashOf(request.content));
+      requests.positions.add(answer.position);
+    } else if (answer.type === "unknown") requests.unknown.add(hashOf(request.content));
   }
 
   get events(): ReadonlyMap<string, Requests> {

@@ -15,9 +15,9 @@ beforeEach(async () => {
     sockets.push(socket);
     accepted = socket;
     socket.on("error", () => {});
-    socket.on("data", (piece) => {
-      received += piece;
-      socket.write(`re:${piece}`);
+    socket.on("data", (piece: Buffer) => {
+      received += piece.toString();
+      socket.write(`re:${piece.toString()}`);
     });
     socket.on("end", () => socket.end("bye"));
   });

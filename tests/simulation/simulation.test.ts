@@ -12,7 +12,9 @@ it("keeps every promise of the lanes, whatever fails", { timeout: 600_000 }, asy
   for (const seed of seeds) {
     const plan = planOf(seed);
     await simulate(plan).catch((error: unknown) => {
-      failures.push(`PULSEGATE_SEED=${seed} (${plan.profile}): ${error instanceof Error ? error.message : error}`);
+      failures.push(
+        `PULSEGATE_SEED=${seed} (${plan.profile}): ${error instanceof Error ? error.message : String(error)}`,
+      );
     });
     // A handful shows whether they have one cause; more would only take time.
     if (failures.length >= 5) break;

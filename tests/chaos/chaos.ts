@@ -16,6 +16,8 @@ export interface ChaosOptions {
   readonly seed: number;
   readonly clients?: number;
   readonly say: (line: string) => void;
+  /** Ends the run early; everything that it started is ended all the same. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface ChaosReport {
@@ -87,7 +89,7 @@ async function run(
   victims: { gate: Gate; postgres: TestPostgres; proxy: Proxy },
 ): Promise<ChaosReport> {
   const { gate, postgres } = victims;
-  const { seed, seconds, say, clients = CLIENTS } = options;
+  const { seed, seconds, say, signal, clients = CLIENTS } = options;
   const history = new History();
   const stop = new AbortController();
   const random = seededRandom(seed);
@@ -98,11 +100,12 @@ async function run(
     say(`${name} (${history.counts.acked} acked, ${history.counts.unknown} unanswered)`);
   };
   try {
-    await harm({ victims, random: seededRandom(seed + 1), seconds, onHarm });
+    await harm({ victims, random: seededRandom(seed + 1), seconds, onHarm, signal });
   } finally {
     stop.abort();
     await load.ended;
   }
+  signal?.throwIfAborted();
   const healedAt = performance.now();
   const ledger = await settledLedger(gate);
   const settleMs = Math.round(performance.now() - healedAt);

@@ -83,14 +83,16 @@ export interface NemesisOptions {
   readonly random: Random;
   readonly seconds: number;
   readonly onHarm: (name: string) => void;
+  /** Ends it early, after the harm that is being done. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Does harm of every kind, in an order by seed, until the time is over. Everything is whole again when it resolves. */
-export async function harm({ victims, random, seconds, onHarm }: NemesisOptions): Promise<void> {
+export async function harm({ victims, random, seconds, onHarm, signal }: NemesisOptions): Promise<void> {
   const until = performance.now() + seconds * 1_000;
   for (;;) {
     for (const [name, act] of shuffled(Object.entries(HARMS), random)) {
-      if (performance.now() >= until) return;
+      if (performance.now() >= until || signal?.aborted === true) return;
       onHarm(name);
       await act(victims, random);
       await sleep(200 + random() * 800);

@@ -14,7 +14,15 @@ const say = (line: string) =>
   console.log(`${((performance.now() - startedAt) / 1_000).toFixed(1).padStart(7)} s  ${line}`);
 const { seconds, seed, clients } = values;
 say(`seed ${seed}, ${seconds} s, ${clients} clients`);
-const report = await runChaos({ seconds: Number(seconds), seed: Number(seed), clients: Number(clients), say });
+const interrupted = new AbortController();
+for (const name of ["SIGINT", "SIGTERM"]) process.once(name, () => interrupted.abort(new Error(`ended by ${name}`)));
+const report = await runChaos({
+  seconds: Number(seconds),
+  seed: Number(seed),
+  clients: Number(clients),
+  say,
+  signal: interrupted.signal,
+});
 const { requests, rows, deadLetters, harms, violations } = report;
 say(`${requests.sent} requests: ${requests.acked} acked, ${requests.refused} refused, ${requests.unknown} unanswered`);
 say(`${rows} rows, ${deadLetters} dead letters, ${harms.length} harms`);

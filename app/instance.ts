@@ -83,6 +83,7 @@ async function follow({ reload, config, logger }: InstanceOptions, gateway: Gate
   if (reload === undefined) return async () => {};
   const watch = await watchConfig({
     ...reload,
+    runningText: config.source.text,
     clock: systemClock,
     async onConfig(next) {
       logger.addSecrets(next.secrets);

@@ -1,0 +1,77 @@
+import { execFile } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { promisify } from "node:util";
+import { expect, test } from "vitest";
+import { parseConfig } from "../../config/parse.ts";
+import { PLUGINS } from "../../plugins/registry.ts";
+import { spawnPulsegate } from "../helpers/cli.ts";
+import { tempDir } from "../helpers/temp-dir.ts";
+import { until } from "../helpers/until.ts";
+
+const ROOT = resolve(import.meta.dirname, "../..");
+const README = join(ROOT, "README.md");
+const TRANSCRIPT = /(<!-- transcript:start[^>]*-->\n```console\n)([\s\S]*?)(```\n<!-- transcript:end -->)/;
+
+test("the transcript in the README is what a user sees", async () => {
+  const readme = await readFile(README, "utf8");
+  const [, , written = ""] = TRANSCRIPT.exec(readme) ?? [];
+  const seen = await play(commandsOf(written));
+  if (process.env["UPDATE_README"] !== undefined) {
+    await writeFile(
+      README,
+      readme.replace(TRANSCRIPT, (_all, start: string, _old, end: string) => start + seen + end),
+    );
+  } else expect(masked(seen)).toBe(masked(written));
+});
+
+/** A command starts with `$ ` and goes on while lines end with a backslash. */
+function commandsOf(transcript: string): string[] {
+  return [...transcript.matchAll(/^\$ ((?:.*\\\n)*.*)$/gm)].map((match) => match[1] as string);
+}
+
+async function play(commands: readonly string[]): Promise<string> {
+  const cwd = await tempDir();
+  const dev = spawnPulsegate(["dev", "--port", "0", "--ops-port", "0"], { cwd });
+  const [, url = ""] = await dev.output(/events +(http:\/\/localhost:\d+)\/v1\/events/);
+  await dev.output(/Ctrl-C stops/);
+  let transcript = "";
+  for (const command of commands) {
+    transcript += `$ ${command}\n${await outputOf(command, { cwd, url })}`;
+  }
+  dev.signalGroup("SIGINT");
+  await dev.finished;
+  return transcript;
+}
+
+/** A row comes within a second, not at once: a command that shows none yet is asked again, as a person would. */
+async function outputOf(command: string, { cwd, url }: { cwd: string; url: string }): Promise<string> {
+  const runnable = command
+    .replace("http://localhost:8080", url)
+    .replace(/^curl /, "curl -s ")
+    .replace(/^npx pulsegate/, `${process.execPath} ${join(ROOT, "bin/pulsegate.mjs")}`);
+  const ask = async () => {
+    const { stdout } = await promisify(execFile)("bash", ["-c", runnable], { cwd });
+    return /\(0 rows\)|pending +[1-9]|"?pending"?$/m.test(stdout) ? undefined : stdout;
+  };
+  const output =
+    command.startsWith("curl") || command.includes(" send ") ? ((await ask()) ?? "") : await until(ask, command);
+  return output.endsWith("\n") ? output : `${output}\n`;
+}
+
+/** Ids, times, durations and rates differ at each run; everything else must not. */
+function masked(text: string): string {
+  return text
+    .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, "<id>")
+    .replace(/\b[0-9a-f]{32}\b/g, "<trace>")
+    .replace(/2\d{3}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00)?/g, "<time>")
+    .replace(/\d+(\.\d+)? ?(ms|s|events\/s)\b/g, "<n>");
+}
+
+test("the configuration in the README is valid", async () => {
+  const readme = await readFile(README, "utf8");
+  const [, text = ""] = /```yaml\n([\s\S]*?)```/.exec(readme) ?? [];
+  const env = { WEB_KEY_SHA256: "0".repeat(64), DATABASE_URL: "postgres://u:p@localhost:5432/db" };
+  const result = parseConfig({ text, file: "README.md", plugins: PLUGINS, env, mode: "production" });
+  expect(result).toMatchObject({ ok: true });
+});

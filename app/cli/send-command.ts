@@ -1,6 +1,8 @@
 import { EXIT, Failure } from "./failure.ts";
 import { findInstance, problemFailure, reach } from "./instance.ts";
 import { printJson, printLine } from "./print.ts";
+import { withMember } from "./send-text.ts";
+import type { DataAddress } from "./send-text.ts";
 
 export interface SendOptions {
   readonly data: string;
@@ -9,12 +11,6 @@ export interface SendOptions {
   readonly type?: string;
   readonly file?: string;
   readonly json?: boolean;
-}
-
-/** Where events go, and as whom. */
-export interface DataAddress {
-  readonly url: string;
-  readonly key: string;
 }
 
 const URL_DEFAULT = "http://127.0.0.1:8080";
@@ -60,16 +56,4 @@ async function findData({ data, key, url }: SendOptions): Promise<DataAddress> {
     });
   }
   return { url: url ?? runtime?.dataUrl ?? URL_DEFAULT, key: found };
-}
-
-/**
- * A JSON object's text with one more member in front, the rest byte for byte as it was (numbers beyond
- * 2^53 survive). A text that isn't an object is left as it is, for the server to refuse.
- */
-export function withMember(text: string, name: string, value: string): string {
-  const trimmed = text.trim();
-  if (!trimmed.startsWith("{")) return text;
-  const rest = trimmed.slice(1);
-  const comma = rest.trimStart().startsWith("}") ? "" : ",";
-  return `{${JSON.stringify(name)}:${JSON.stringify(value)}${comma}${rest}`;
 }

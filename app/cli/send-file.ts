@@ -4,12 +4,12 @@ import { EXIT, Failure } from "./failure.ts";
 import { parseProblem, problemFailure, reach } from "./instance.ts";
 import { printJson, printLine, printNote, printRows } from "./print.ts";
 import { createProgress } from "./progress.ts";
-import type { DataAddress } from "./send-command.ts";
-import { withMember } from "./send-command.ts";
 import { lineBatches } from "./send-lines.ts";
 import type { LineBatch } from "./send-lines.ts";
 import { freshState, lineEventId, readState, removeState, writeState } from "./send-state.ts";
 import type { SendState } from "./send-state.ts";
+import { withMember } from "./send-text.ts";
+import type { DataAddress } from "./send-text.ts";
 
 export interface SendFileOptions {
   readonly address: DataAddress;

@@ -10,8 +10,8 @@ import { pulsegate, spawnPulsegate } from "../../tests/helpers/cli.ts";
 import { startGate } from "../../tests/helpers/http-gate.ts";
 import type { Gate, GateOptions } from "../../tests/helpers/http-gate.ts";
 import { writeRuntimeFile } from "../runtime-file.ts";
-import { withMember } from "./send-command.ts";
 import { lineEventId, statePath } from "./send-state.ts";
+import { withMember } from "./send-text.ts";
 
 const STREAM = { tenantId: "shop", partition: 0 };
 let folder: string;
@@ -148,15 +148,15 @@ describe("a file", () => {
     expect(await gate.stored()).toBe(5_000);
   });
 
-  test("whose sender was killed is stored once as well", async () => {
+  test.each([1, 3])("whose sender was killed at request %i is stored once as well", async (n) => {
     let reached = (): void => {};
-    const third = new Promise<void>((resolve) => {
+    const there = new Promise<void>((resolve) => {
       reached = resolve;
     });
-    await open(atAppend(3, async () => reached()));
+    await open(atAppend(n, async () => reached()));
     const file = await fileOf(numbered(5_000));
     const running = spawnPulsegate(["send", "--data", folder, "--file", file]);
-    await third;
+    await there;
     running.child.kill("SIGKILL");
     await running.finished;
     expect((await send("--file", file)).code).toBe(0);

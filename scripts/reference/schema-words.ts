@@ -18,8 +18,9 @@ export function settingRows(schema: JsonSchema, path = ""): string[][] {
 
 /** What may be written there, for people. */
 function typeOf(schema: JsonSchema): string {
-  if (schema.const !== undefined) return code(String(schema.const));
-  if (schema.enum !== undefined) return schema.enum.map((value) => code(String(value))).join(" ");
+  if (schema.const !== undefined) return code(JSON.stringify(schema.const).replaceAll('"', ""));
+  if (schema.enum !== undefined)
+    return schema.enum.map((value) => code(JSON.stringify(value).replaceAll('"', ""))).join(" ");
   const alternatives = schema.anyOf ?? schema.oneOf;
   if (alternatives !== undefined) return [...new Set(alternatives.map(typeOf))].join(" or ");
   if (schema.type === "integer" || schema.type === "number") return numberWords(schema);

@@ -196,12 +196,8 @@ async function exitsWithin(child: ChildProcess, timeoutMs: number): Promise<bool
 
 /** False when the process has ended (or could not be started), or takes longer than any recovery should. */
 async function becomesReady(child: ChildProcess, dataDir: string): Promise<boolean> {
-  let failed = false;
-  child.once("error", () => {
-    failed = true;
-  });
   const deadline = performance.now() + READY_TIMEOUT_MS;
-  while (!failed && !hasExited(child) && performance.now() < deadline) {
+  while (child.pid !== undefined && !hasExited(child) && performance.now() < deadline) {
     const file = await readPostmasterPid(dataDir);
     if (file?.pid === child.pid && file?.status === "ready") return true;
     await sleep(READY_POLL_MS);

@@ -170,7 +170,7 @@ describe("the table", () => {
       Array.from({ length: 8 }, (_, i) => postgresSink({ url, application_name: `sink-${i}`, pool_size: 1 })),
     );
     const outcomes = await Promise.all(sinks.map((sink, i) => sink.send(eventOf(i), contextOf())));
-    await Promise.all(sinks.map((sink) => sink.close?.()));
+    await Promise.all(sinks.map(async (sink) => await sink.close?.()));
     expect(outcomes).toEqual(sinks.map(() => ({ type: "ok" })));
   });
 
@@ -256,6 +256,6 @@ test("a hundred sinks with the same settings share one pool", async () => {
   );
   await Promise.all(sinks.map((sink, i) => sink.send(eventOf(i), contextOf())));
   const [row] = await server.query("SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name = 'many'");
-  await Promise.all(sinks.map((sink) => sink.close?.()));
+  await Promise.all(sinks.map(async (sink) => await sink.close?.()));
   expect(row?.["n"]).toBeLessThanOrEqual(3);
 });

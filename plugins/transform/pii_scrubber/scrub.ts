@@ -36,10 +36,11 @@ function walk(value: unknown, states: readonly State[], depth: number): unknown 
 
 /** Numbers that a double can't hold are objects too (raw JSON): they are values, not containers. */
 function isContainer(value: unknown): value is unknown[] | Record<string, unknown> {
-  return typeof value === "object" && value !== null && !isRawJson(value);
+  return typeof value === "object" && value !== null && !isRawJSON(value);
 }
 
-const isRawJson = (JSON as unknown as { isRawJSON(value: unknown): boolean }).isRawJSON;
+// ES2025 "JSON.parse source text access"; the type library does not have it yet.
+const { isRawJSON } = JSON as unknown as { isRawJSON(this: void, value: unknown): boolean };
 
 function walkArray(array: readonly unknown[], states: readonly State[], depth: number): unknown {
   let copy: unknown[] | undefined;

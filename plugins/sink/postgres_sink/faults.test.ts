@@ -107,7 +107,7 @@ describe("an outage burns no event", () => {
   });
 
   test("a table that stays locked gives 57014 at the statement's deadline, and the connection is kept", async () => {
-    const { sink, url } = await open({ statement_timeout_ms: 100, pool_size: 1 });
+    const { sink, url } = await open({ statement_timeout_ms: 1_000, pool_size: 1 });
     await send(sink);
     const holder = await session(url);
     await holder.query("LOCK TABLE events_raw IN ACCESS EXCLUSIVE MODE");
@@ -123,8 +123,8 @@ describe("an outage burns no event", () => {
   });
 
   test("a server that is frozen gives `timeout` before the pipeline's own deadline", async () => {
-    const { sink } = await open({ connect_timeout_ms: 100, statement_timeout_ms: 100 });
-    await send(sink);
+    const { sink } = await open({ connect_timeout_ms: 500, statement_timeout_ms: 1_000 });
+    await until(async () => (await send(sink)).type === "ok" || undefined, "a first delivery");
     const postmaster = Number.parseInt(await readFile(join(server.dataDir, "postmaster.pid"), "utf8"), 10);
     const sessions = await server.query<{ pid: number }>(
       "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'",

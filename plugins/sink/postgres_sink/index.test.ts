@@ -43,7 +43,7 @@ async function fixture(): Promise<SinkFixture> {
   await proxy.listen();
   const through = new URL(url);
   through.port = String(proxy.port);
-  const options = { connect_timeout_ms: 1_000, statement_timeout_ms: 1_000 };
+  const options = { connect_timeout_ms: 5_000, statement_timeout_ms: 5_000 };
   const columns = "event_id, payload::text AS payload";
   return {
     sink: await postgresSink({ url: through.href, ...options }),

@@ -14,7 +14,8 @@ import { pulsegate } from "../../tests/helpers/cli.ts";
 import { writeRuntimeFile } from "../runtime-file.ts";
 
 const LANE: LaneId = { stream: { tenantId: "shop", partition: 0 }, sink: "raw" };
-const PAYLOAD = '{"big":12345678901234567890}';
+/** With a number that a parse would lose, and a member that looks like the record's own. */
+const PAYLOAD = '{"big":12345678901234567890,"event":{"received_at":"x"}}';
 let folder: string;
 let log: MemoryLog;
 let ops: OpsServer;

@@ -85,7 +85,8 @@ export async function showDeadLetter(id: string, options: AdminOptions): Promise
     return;
   }
   // The event is cut out of the text, not parsed and written again: numbers beyond 2^53 must survive.
-  const at = text.lastIndexOf(',"event":{"received_at":');
+  // The first such place is the record's own; a later one may be the payload's.
+  const at = text.indexOf(',"event":{"received_at":');
   const { attempts, ...record } = JSON.parse(`${text.slice(0, at)}}`) as Row & { attempts: Row[] };
   printFields(record);
   printLine();

@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import type { FastifyReply } from "fastify";
 import { timestamp } from "../../core/canonical/codec.ts";
 import { ERROR_CODES, PulseGateError } from "../../core/canonical/errors.ts";
@@ -58,7 +59,10 @@ export function deadLetterSummary(letter: DeadLetter) {
   };
 }
 
-/** The whole record as JSON text. The event stands in it byte for byte, big numbers included. */
+/**
+ * The whole record as JSON text. The event stands in it byte for byte, big numbers included; bytes that
+ * are no JSON (stage `decode`) stand there as `event_base64`.
+ */
 export function deadLetterJson(letter: DeadLetter): string {
   const record = JSON.stringify({
     ...deadLetterSummary(letter),
@@ -66,7 +70,19 @@ export function deadLetterJson(letter: DeadLetter): string {
     attempts: letter.attempts.map(({ at, reason }) => ({ at: timestamp(at), reason })),
     plugins: letter.plugins,
   });
-  return `${record.slice(0, -1)},"event":${letter.bytes.toString("utf8")}}`;
+  const event = isJson(letter.bytes)
+    ? `"event":${letter.bytes.toString("utf8")}`
+    : `"event_base64":"${letter.bytes.toString("base64")}"`;
+  return `${record.slice(0, -1)},${event}}`;
+}
+
+function isJson(bytes: Buffer): boolean {
+  try {
+    JSON.parse(bytes.toString("utf8"));
+    return isUtf8(bytes);
+  } catch {
+    return false;
+  }
 }
 
 interface LaneNow {

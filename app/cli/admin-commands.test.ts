@@ -81,7 +81,9 @@ async function fill(): Promise<void> {
     if (claim === undefined) continue;
     const exceptions = [{ from: 0, to: 2, outcome: "dead" as const }];
     const settlement = { from: 0, to: 2, exceptions, configRevision: 1, settledAt: 2_000 };
-    const deadLetters = entries.map(({ sequence, receivedAt, bytes }) => letter({ sequence, receivedAt, bytes }));
+    const deadLetters = entries.map(({ sequence, receivedAt, bytes }) =>
+      letter({ sequence, receivedAt, bytes: sequence === 1 ? Buffer.from([0xff, 0x22]) : bytes }),
+    );
     await log.commit([{ lane: LANE, claim, settlement, deadLetters }]);
     break;
   }
@@ -148,6 +150,11 @@ describe("dlq", () => {
     expect(shown.stdout).toMatch(/^plugins +\{"postgres_sink":"1.0.0"\}$/m);
     expect((await run("dlq", "show", "shop/0/raw/0", "--json")).stdout).toContain(`"payload":${PAYLOAD}}`);
     expect((await run("dlq", "show", "shop/0/raw/2")).code).toBe(1);
+  });
+
+  test("show gives bytes that are no event as base64", async () => {
+    expect((await run("dlq", "show", "shop/0/raw/1")).stdout).toMatch(/^event_base64 +\/yI=$/m);
+    expect(JSON.parse((await run("dlq", "show", "shop/0/raw/1", "--json")).stdout).event_base64).toBe("/yI=");
   });
 });
 

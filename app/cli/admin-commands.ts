@@ -87,11 +87,11 @@ export async function showDeadLetter(id: string, options: AdminOptions): Promise
   // The event is cut out of the text, not parsed and written again: numbers beyond 2^53 must survive.
   // The first such place is the record's own; a later one may be the payload's.
   const at = text.indexOf(',"event":{"received_at":');
-  const { attempts, ...record } = JSON.parse(`${text.slice(0, at)}}`) as Row & { attempts: Row[] };
+  const { attempts, ...record } = JSON.parse(at === -1 ? text : `${text.slice(0, at)}}`) as Row & { attempts: Row[] };
   printFields(record);
   printLine();
   printRows(attempts, ["at", "reason"], "No attempt is recorded.");
-  printLine(`\nevent\n${withoutControls(text.slice(at + ',"event":'.length, -1))}`);
+  if (at !== -1) printLine(`\nevent\n${withoutControls(text.slice(at + ',"event":'.length, -1))}`);
 }
 
 /** `lanes list`. */

@@ -56,16 +56,20 @@ export async function runInstance(options: InstanceOptions): Promise<number> {
   }
 }
 
-/** The first SIGTERM or SIGINT asks; a second one ends the process at once. */
+/** A terminal's Ctrl-C may reach us twice: from the terminal and through the launcher. */
+const SAME_SIGNAL_MS = 1_000;
+
+/** The first SIGTERM or SIGINT asks; a later one ends the process at once. */
 function untilSignal(logger: Logger): { readonly signal: Promise<NodeJS.Signals>; forget(): void } {
   const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>();
-  let asked = false;
+  let askedAt: number | undefined;
   const onSignal = (signal: NodeJS.Signals) => {
-    if (asked) {
+    if (askedAt !== undefined) {
+      if (systemClock.monotonic() - askedAt < SAME_SIGNAL_MS) return;
       logger.warn({ signal }, "stopping at once; what was not finished comes again at the next start");
       process.exit(130);
     }
-    asked = true;
+    askedAt = systemClock.monotonic();
     resolve(signal);
   };
   process.on("SIGTERM", onSignal);

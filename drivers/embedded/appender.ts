@@ -124,6 +124,15 @@ export class Appender<T extends QueuedEntry> {
   }
 
   private readonly begin = (): void => {
+    try {
+      this.next();
+    } catch (error) {
+      // A segment that can't be opened or closed: no storage to go on with.
+      this.stop(unavailable(errorCodeOf(error), error));
+    }
+  };
+
+  private next(): void {
     if (this.state === "failed") return;
     this.state = "idle";
     if (this.queue.length === 0 && this.probes.length === 0) {
@@ -134,7 +143,7 @@ export class Appender<T extends QueuedEntry> {
     const { segmentBytes } = this.options.folder.identity;
     if ((this.mustRoll || this.offset + first > segmentBytes) && !this.roll()) return;
     this.write(this.build(Math.min(this.options.commitBytesMax, segmentBytes - this.offset), first));
-  };
+  }
 
   /** Goes on in the next segment; false when it is not there yet. */
   private roll(): boolean {
@@ -145,9 +154,10 @@ export class Appender<T extends QueuedEntry> {
     }
     const { disk, folder, events } = this.options;
     const sealed = { segment: this.segment, end: this.offset };
+    const next = disk.openForAppend(segmentPath(folder, this.segment + 1, "seg"));
     disk.close(this.file);
     this.segment++;
-    this.file = disk.openForAppend(segmentPath(folder, this.segment, "seg"));
+    this.file = next;
     this.offset = SEGMENT_HEADER_BYTES;
     this.nextReady = false;
     this.mustRoll = false;
@@ -288,7 +298,7 @@ export class Appender<T extends QueuedEntry> {
 
   /** Stops for good, as after an error of the storage. */
   stop(error: PulseGateError): void {
-    if (this.state !== "failed") this.fail(error, [], []);
+    if (this.state !== "failed") this.fail(error, this.batch, this.batchProbes);
   }
 
   /** Resolves when nothing is queued or being written. */

@@ -409,14 +409,17 @@ class OwnedLog implements EmbeddedLog {
     const { state, lock } = this.parts;
     await this.appender.drained();
     this.closing.abort();
-    await this.keeper?.close();
-    if (!this.appender.isFailed) await state.putCleanEnd(this.appender.end);
-    this.arrivalsHub.close();
-    this.slotClaims.close();
-    this.appender.close();
-    this.files.close();
-    await state.close();
-    await lock.release();
+    try {
+      await this.keeper?.close();
+      if (!this.appender.isFailed) await state.putCleanEnd(this.appender.end);
+      this.arrivalsHub.close();
+      this.slotClaims.close();
+      this.appender.close();
+      this.files.close();
+    } finally {
+      await state.close();
+      await lock.release();
+    }
   }
 }
 

@@ -1,0 +1,24 @@
+import { writeSync } from "node:fs";
+import { openEmbeddedLog } from "./index.ts";
+import { entryOf, noMetrics, quietLogger, SteppedClock } from "./testing.ts";
+
+/** Appends without end and prints each acknowledgement, until it is killed. */
+const [folder, prefix] = process.argv.slice(2) as [string, string];
+const log = await openEmbeddedLog({
+  path: folder,
+  clock: new SteppedClock(),
+  logger: quietLogger,
+  metrics: noMetrics,
+  segmentBytes: 128 << 10,
+});
+let n = 0;
+for (let client = 0; client < 16; client++) {
+  void (async () => {
+    for (;;) {
+      const entry = entryOf(`tenant_${client % 3}`, `${prefix}-${n++}`, n % 900);
+      const [result] = await log.append([entry]);
+      if (result?.type !== "appended") throw new Error("not appended");
+      writeSync(1, `${entry.stream.tenantId} ${result.sequence} ${entry.eventId}\n`);
+    }
+  })();
+}

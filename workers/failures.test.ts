@@ -89,6 +89,22 @@ describe("an outage", () => {
     expect(new Set(sink.calls.slice(1).flat()).size).toBe(sink.calls.length - 1);
   });
 
+  it("makes a lane hold little: memory goes to those that deliver", async () => {
+    const sink = new FakeSink();
+    const bench = await startOne(sink);
+    sink.behave = async (events, ctx) => {
+      await bench.clock.sleep(100);
+      return isOut(events, ctx);
+    };
+    await appendEvents(bench.log, "a", { count: 2_000 });
+    await bench.clock.advance(50);
+    expect((await bench.worker.status())[0]?.window).toBe(1_000);
+    await bench.clock.advance(600_000);
+    expect((await bench.worker.status())[0]?.window).toBeLessThanOrEqual(120);
+    sink.behave = works;
+    expect(await bench.until(LANE, 2_000, 10_000)).toMatchObject({ delivered: 2_000 });
+  });
+
   it("that ends by itself now and then costs no event its attempts", async () => {
     const sink = new FakeSink();
     let up = true;
@@ -273,6 +289,29 @@ describe("a poisoned event", () => {
     expect(sink.calls.filter((call) => call.includes("e0")).length).toBe(1);
     sink.behave = works;
     await bench.until(LANE, 50, 10_100);
+  });
+
+  it("is told from an outage, too, when it and its kind block a full window", async () => {
+    const sink = new FakeSink();
+    const poison = new Set(["e0", "e1", "e7"]);
+    sink.behave = (events) => {
+      if (events.some(({ event_id }) => poison.has(event_id))) throw new Error("boom");
+      return events.map(() => OK);
+    };
+    const bench = await startOne(sink, { windowEvents: 8, batch: { eventsMax: 4, bytesMax: 1_000_000 } });
+    await appendEvents(bench.log, "a", { count: 200 });
+    expect(await bench.until(LANE, 200, 120_000)).toMatchObject({ delivered: 197, dead: 3 });
+  });
+
+  it("is told from an outage, too, when its like fill the window", async () => {
+    const sink = new FakeSink();
+    sink.behave = (events) => {
+      if (events.some(({ event_id }) => Number(event_id.slice(1)) < 20)) throw new Error("boom");
+      return events.map(() => OK);
+    };
+    const bench = await startOne(sink, { windowEvents: 8, batch: { eventsMax: 4, bytesMax: 1_000_000 } });
+    await appendEvents(bench.log, "a", { count: 400 });
+    expect(await bench.until(LANE, 400, 600_000)).toMatchObject({ delivered: 380, dead: 20 });
   });
 
   it("fills the window, and no more than the window, when it is not given up", async () => {

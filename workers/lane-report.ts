@@ -2,7 +2,7 @@ import type { Slot } from "../core/ingestion/lane-window.ts";
 import type { DeadLetter } from "../core/ingestion/log.ts";
 import type { Settled } from "../core/ingestion/settle.ts";
 import type { LaneError } from "./deps.ts";
-import type { LaneOptions } from "./lane.ts";
+import type { LaneOptions } from "./lane-options.ts";
 import { errorCode, errorText } from "./text.ts";
 
 /** Attempts kept with an event: the latest. */

@@ -1,6 +1,6 @@
 import type { LaneWindow, Slot } from "../core/ingestion/lane-window.ts";
 import { isAlive, type Verdict } from "./delivery.ts";
-import type { LaneOptions } from "./lane.ts";
+import type { LaneOptions } from "./lane-options.ts";
 import type { LaneReport } from "./lane-report.ts";
 import { judge, type Round } from "./retry.ts";
 

@@ -133,12 +133,13 @@ export class LaneSet {
     known: readonly { readonly lane: LaneId; readonly state: LaneState }[],
   ): Promise<Map<string, LaneState>> {
     const states = new Map(known.map(({ lane, state }) => [laneKey(lane), state]));
-    const served = new Set(known.map(({ lane }) => streamKey(lane.stream)));
+    const served = new Set(known.filter(hasMoved).map(({ lane }) => streamKey(lane.stream)));
     const missing = [...plans].filter(([key]) => !states.has(key));
     for (let at = 0; at < missing.length; at += OPENINGS_MAX) {
       await Promise.all(
         missing.slice(at, at + OPENINGS_MAX).map(async ([key, { lane }]) => {
-          // The first sinks of a stream owe it everything; one that joins later begins at its tail.
+          // The first sinks of a stream owe it everything; one that joins later begins at its tail. Lanes that
+          // never moved may be what a crash left of the first: they run only once all of them are open.
           const start = served.has(streamKey(lane.stream)) ? "tail" : "start";
           states.set(key, await this.#deps.log.openLane(lane, start));
         }),
@@ -157,7 +158,7 @@ export class LaneSet {
     const { key, plan, state, held, revision } = options;
     const claim = held.get(slotOf(plan.lane.stream));
     if (this.#lanes.has(key) || state === undefined || claim === undefined) return;
-    const runner = new LaneRunner({
+    const runner: LaneRunner = new LaneRunner({
       deps: this.#deps,
       lane: plan.lane,
       claim,
@@ -166,7 +167,7 @@ export class LaneSet {
       chain: this.#chain(plan.tenant),
       target: this.#target(plan.tenant, plan.sink),
       revision: revision.number,
-      onFenced: this.#onFenced,
+      onFenced: () => this.#onFenced(runner),
     });
     this.#lanes.set(key, { signature: signatureOf(plan), runner });
     const stream = streamKey(plan.lane.stream);
@@ -207,6 +208,10 @@ export class LaneSet {
     if (definition?.kind === "sink") return definition;
     throw new PulseGateError("internal", `There is no sink named ${use.name}`);
   }
+}
+
+function hasMoved({ state }: { readonly state: LaneState }): boolean {
+  return state.cursor > state.start;
 }
 
 function signatureOf({ lane, tenant, sink }: LanePlan): string {

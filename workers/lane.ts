@@ -1,47 +1,26 @@
 import { LaneWindow, type Slot } from "../core/ingestion/lane-window.ts";
-import type { Claim, LaneId, LaneState } from "../core/ingestion/log.ts";
-import type { SinkUse } from "../core/ingestion/revision.ts";
+import type { Claim, LaneId, ReadLimits } from "../core/ingestion/log.ts";
 import { settlementOf } from "../core/ingestion/settle.ts";
 import { fullJitterMs } from "../core/qps/backoff.ts";
 import { Calls } from "./call.ts";
 import { decodeOnly, type Prepared, runChain } from "./chain.ts";
 import { deliver, SENDS_MAX } from "./delivery.ts";
-import type { LaneError, WorkerDeps } from "./deps.ts";
 import { commitUntilKnown, storeBackoffMs } from "./lane-commit.ts";
+import type { LaneOptions, LaneView } from "./lane-options.ts";
 import { LaneReport } from "./lane-report.ts";
 import { applyRound } from "./lane-round.ts";
 import type { Target } from "./target.ts";
 import type { Timer } from "./timers.ts";
-import type { Chain } from "./transforms.ts";
 
 /** Events of one run of the chain; bounds what transforms do side by side. */
 const PREPARE_MAX = 128;
 /** A lane's window in bytes, in batches: one out, one ready, two read ahead. */
 const WINDOW_BATCHES = 4;
-/** What a lane keeps while its sink is out and the worker is short of memory: enough to probe with. */
-const SHED_KEEP = 16;
+/** Events that a lane holds while its sink is out, to probe with; and that it may hold however short memory is. */
+const FEW = 16;
+/** Distinct events that are tried, one by one, before a sink that takes none of them is believed to be out. */
+const WITNESSES_MAX = 64;
 const NEVER = Number.POSITIVE_INFINITY;
-
-export interface LaneOptions {
-  readonly deps: WorkerDeps;
-  readonly lane: LaneId;
-  readonly claim: Claim;
-  readonly state: LaneState;
-  readonly use: SinkUse;
-  readonly chain: Chain;
-  readonly target: Target;
-  readonly revision: number;
-  /** The claim was lost, or another moved the cursor: nothing more is delivered or committed here. */
-  readonly onFenced: (lane: LaneRunner) => void;
-}
-
-/** What `status` shows beside the cursor. */
-export interface LaneView {
-  readonly window: number;
-  readonly retrying: number;
-  readonly oldestReceivedAt: number | undefined;
-  readonly lastError: LaneError | undefined;
-}
 
 /**
  * Moves one lane: read ahead, transform, deliver, settle, commit; each at most once under way, all
@@ -177,11 +156,19 @@ export class LaneRunner {
       this.#startDelivery();
       // The next batch is made ready while this one is out.
       this.#startPrepare();
+      // What was read ahead is of no use while the sink is out: memory goes to those that deliver.
+      if (this.#options.target.breaker !== "closed") this.#shed();
       this.#armTimer();
     }
     this.#startCommit();
     this.#accountBytes();
     if (this.#stopping) this.#endIfDone();
+  }
+
+  #shed(): void {
+    const before = this.#window.nextRead;
+    this.#window.shed(FEW);
+    if (this.#window.nextRead < before) this.#behind = true;
   }
 
   #now(): number {
@@ -198,23 +185,32 @@ export class LaneRunner {
   }
 
   /** Undefined while there is no need or no room to read. */
-  #readLimits(): { readonly entries: number; readonly bytes: number } | undefined {
+  #readLimits(): ReadLimits | undefined {
     const { deps, use, target } = this.#options;
-    if (deps.budget.tight) {
-      if (target.breaker !== "closed") this.#window.shed(SHED_KEEP);
-      deps.budget.wait(this);
-      // A lane that holds nothing may always take a little, or it might never move.
-      return this.#window.size === 0 ? { entries: SHED_KEEP, bytes: 1 } : undefined;
-    }
     const room = this.#window.room();
-    if (room.entries <= 0 || room.bytes <= 0) return undefined;
-    // A window that is nearly full is refilled in one go, not by a small read after each commit.
-    const isLow = this.#window.count("fresh") + this.#window.count("ready") < use.batch.eventsMax;
-    if (!isLow && room.entries * 2 < use.windowEvents) return undefined;
-    return { entries: room.entries, bytes: Math.min(room.bytes, use.batch.bytesMax) };
+    const hasRoom = room.entries > 0 && room.bytes > 0;
+    const isOut = target.breaker !== "closed";
+    if (isOut) target.watch(this);
+    else if (deps.budget.tight) deps.budget.wait(this);
+    else if (hasRoom) {
+      // A window that is nearly full is refilled in one go, not by a small read after each commit.
+      const isLow = this.#window.count("fresh") + this.#window.untried < use.batch.eventsMax;
+      if (!isLow && room.entries * 2 < use.windowEvents) return undefined;
+      return { entries: room.entries, bytes: Math.min(room.bytes, use.batch.bytesMax) };
+    }
+    const few = isOut ? FEW - this.#window.unsettled : this.#window.size === 0 ? FEW : 0;
+    if (hasRoom && few > 0) return { entries: few, bytes: 1 };
+    return this.#mayReadWitness() ? { entries: 1, bytes: 1 } : undefined;
   }
 
-  async #read(limits: { readonly entries: number; readonly bytes: number }): Promise<void> {
+  /** Beyond all room, one event at a time, as long as nothing else can show whether the target works. */
+  #mayReadWitness(): boolean {
+    const { use, target } = this.#options;
+    const unsettledMax = target.breaker === "closed" ? use.windowEvents + FEW : WITNESSES_MAX;
+    return this.#window.unsettled < unsettledMax && this.#window.needsWitness(target.aliveCount);
+  }
+
+  async #read(limits: ReadLimits): Promise<void> {
     const { deps, lane } = this.#options;
     deps.budget.change(limits.bytes);
     try {
@@ -238,7 +234,7 @@ export class LaneRunner {
 
   #startPrepare(): void {
     const { chain, use } = this.#options;
-    const wanted = use.batch.eventsMax - this.#window.count("ready");
+    const wanted = use.batch.eventsMax - this.#window.untried;
     if (this.#preparing || wanted <= 0 || this.#window.count("fresh") === 0 || !chain.ready(this)) return;
     if (chain.transforms.length === 0) {
       for (const slot of this.#window.takeFresh(wanted)) this.#afterChain(slot, decodeOnly(slot.bytes));
@@ -286,10 +282,11 @@ export class LaneRunner {
     if (this.#delivering || this.#window.count("ready") === 0) return;
     const permit = target.permit(this, this.#calls.abandoned);
     if (permit === "wait") return;
-    const eventsMax = permit === "probe" ? 1 : this.#batchMax();
-    const slots = this.#window.takeBatch({ eventsMax, bytesMax: use.batch.bytesMax });
+    const isProbe = permit === "probe";
+    const limits = { eventsMax: this.#batchMax(), bytesMax: use.batch.bytesMax };
+    const slots = isProbe ? this.#window.takeProbe() : this.#window.takeBatch(limits);
     this.#delivering = true;
-    void this.#deliver(slots, permit === "probe");
+    void this.#deliver(slots, isProbe);
   }
 
   #batchMax(): number {
@@ -350,7 +347,7 @@ export class LaneRunner {
       return this.#pump();
     }
     this.lose();
-    if (end === "fenced") this.#options.onFenced(this);
+    if (end === "fenced") this.#options.onFenced();
   }
 
   #armTimer(): void {

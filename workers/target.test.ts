@@ -46,7 +46,7 @@ it("asks a sink that leaves its calls hanging only now and then", async () => {
   let permits = 0;
   const lane = { resume: () => ask() };
   const ask = () => {
-    if (target.permit(lane, 8) !== "wait") permits += 1;
+    if (target.permit(lane, 256) !== "wait") permits += 1;
     else return;
     ask();
   };

@@ -15,8 +15,8 @@ const PROBE_TIMEOUT_MS = 2_000;
 const PATIENT_PROBE = 4;
 /** One in so long, when it did answer before: it may have become slow. */
 const PATIENT_EVERY_MS = 300_000;
-/** Calls that a sink may leave hanging beyond their deadline before it is asked only rarely. */
-const ABANDONED_MAX = 8;
+/** Calls of one lane that a sink which ignores its signal may leave hanging; then it is asked only rarely, for each holds memory. */
+const ABANDONED_MAX = 256;
 const ABANDONED_PAUSE_MS = 30_000;
 
 /** A lane that waits for its target. */
@@ -138,6 +138,11 @@ export class Target {
   released(): void {
     this.#breaker.released();
     this.#wakeSome();
+  }
+
+  /** The lane is resumed when the target is back. */
+  watch(lane: Waiter): void {
+    this.#waiting.add(lane);
   }
 
   leave(lane: Waiter): void {

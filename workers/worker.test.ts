@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { encodeEvent } from "../core/canonical/codec.ts";
+import { PulseGateError } from "../core/canonical/errors.ts";
 import { SLOT_COUNT, slotOf } from "../core/ingestion/log.ts";
 import { FakeSink } from "../tests/helpers/fake-sink.ts";
 import { turn } from "../tests/helpers/sim-clock.ts";
@@ -194,6 +195,25 @@ describe("a worker", () => {
     await bench.until(lane("a", "second"), 5, 0);
     expect([...second.taken.keys()]).toEqual(["late0", "late1"]);
     expect(first.instances).toBe(1);
+  });
+
+  it("opens the other first sinks of a stream at its start, too, when a failure came between them", async () => {
+    const sink = new FakeSink();
+    let failures = 1;
+    const bench = await start({
+      plugins: [sink.definition("fake")],
+      tenants: [],
+      override: (log) => ({
+        openLane: async (id, from) => {
+          if (id.sink === "second" && failures-- > 0) throw new PulseGateError("log_unavailable", "not now");
+          return log.openLane(id, from);
+        },
+      }),
+    });
+    await appendEvents(bench.log, "a", { count: 3 });
+    const sinks = [sinkUse("fake", { id: "first" }), sinkUse("fake", { id: "second" })];
+    await bench.finish(bench.worker.apply(revision(2, [tenant("a", sinks)])));
+    expect(await bench.until(lane("a", "second"), 3, 0)).toMatchObject({ start: 0, delivered: 3 });
   });
 
   it("leaves lanes that a revision does not change undisturbed, in the middle of a delivery", async () => {

@@ -71,6 +71,7 @@ export class LaneWindow {
   #nextRead: number;
   #bytes = 0;
   #collected = 0;
+  #untried = 0;
 
   constructor(options: WindowOptions) {
     this.#options = options;
@@ -90,6 +91,16 @@ export class LaneWindow {
   /** Bytes held for events that are not settled, or dead and not committed. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** Events ready to be sent for the first time: those that failed before do not count as work in store. */
+  get untried(): number {
+    return this.#untried;
+  }
+
+  /** Events read and not settled. */
+  get unsettled(): number {
+    return this.#slots.size - this.#counts.settled;
   }
 
   count(state: SlotState): number {
@@ -183,6 +194,17 @@ export class LaneWindow {
     return batch;
   }
 
+  /** The event that shows best whether the target works: one that never failed, or else the one that was not asked for longest. */
+  takeProbe(): Slot[] {
+    const head = nextIn(this.#ready, "ready");
+    const probe = this.#untried === 0 ? head : this.#firstUntried();
+    if (probe === undefined) return [];
+    // One from the middle stays in the queue: whoever comes upon it there looks at its state.
+    if (probe === head) this.#ready.shift();
+    this.#move(probe, "sending");
+    return [probe];
+  }
+
   /** Tries the event again from `dueAt` on: from where it stood, the chain or the sink. */
   retryAt(slot: Slot, dueAt: number): void {
     slot.dueAt = dueAt;
@@ -231,12 +253,31 @@ export class LaneWindow {
     for (const slot of prefix) this.#bytes -= slot.bytes.length;
   }
 
-  /** Gives up events at the end that nothing was done with, down to `keep` in all; they are read again later. */
+  /**
+   * Whether only events are left that have failed, and some of them alone with no sign of life of the
+   * target since: no telling whether they or the target are at fault until another event is tried.
+   */
+  needsWitness(aliveCount: number): boolean {
+    if (this.#counts.fresh + this.#counts.preparing + this.#counts.sending > 0) return false;
+    let isUnproven = false;
+    for (const slot of this.#slots) {
+      if (slot.state === "settled") continue;
+      if (slot.tries === 0) return false;
+      isUnproven ||= slot.failedAloneAt === aliveCount;
+    }
+    return isUnproven;
+  }
+
+  /**
+   * Gives up events at the end that nothing was done with, down to `keep` unsettled ones; they are
+   * read again later. One that was never tried stays in any case: it tells most about the target.
+   */
   shed(keep: number): void {
-    for (let slot = this.#slots.last(); slot !== undefined && this.#slots.size > keep; slot = this.#slots.last()) {
-      if (slot.tries > 0 || (slot.state !== "fresh" && slot.state !== "ready")) return;
+    for (let slot = this.#slots.last(); slot !== undefined && this.unsettled > keep; slot = this.#slots.last()) {
+      if (this.#counts.fresh + this.#untried <= 1 || slot.tries > 0) return;
+      if (slot.state !== "fresh" && slot.state !== "ready") return;
       this.#slots.pop();
-      this.#counts[slot.state] -= 1;
+      this.#uncount(slot);
       this.#bytes -= slot.bytes.length;
       this.#nextRead = slot.sequence;
       slot.state = "dropped";
@@ -245,15 +286,27 @@ export class LaneWindow {
     }
   }
 
+  #firstUntried(): Slot | undefined {
+    for (const slot of this.#ready) if (slot.state === "ready" && slot.tries === 0) return slot;
+    return undefined;
+  }
+
   #requeue(slot: Slot): void {
     const state = slot.event === undefined ? "fresh" : "ready";
     this.#move(slot, state);
     (state === "fresh" ? this.#fresh : this.#ready).push(slot);
   }
 
-  #move(slot: Slot, state: SlotState): void {
+  /** Called before anything counts a try. */
+  #uncount(slot: Slot): void {
     this.#counts[slot.state] -= 1;
+    if (slot.state === "ready" && slot.tries === 0) this.#untried -= 1;
+  }
+
+  #move(slot: Slot, state: SlotState): void {
+    this.#uncount(slot);
     this.#counts[state] += 1;
+    if (state === "ready" && slot.tries === 0) this.#untried += 1;
     slot.state = state;
   }
 }

@@ -1,0 +1,26 @@
+import type { Claim, LaneId, LaneState } from "../core/ingestion/log.ts";
+import type { SinkUse } from "../core/ingestion/revision.ts";
+import type { LaneError, WorkerDeps } from "./deps.ts";
+import type { Target } from "./target.ts";
+import type { Chain } from "./transforms.ts";
+
+export interface LaneOptions {
+  readonly deps: WorkerDeps;
+  readonly lane: LaneId;
+  readonly claim: Claim;
+  readonly state: LaneState;
+  readonly use: SinkUse;
+  readonly chain: Chain;
+  readonly target: Target;
+  readonly revision: number;
+  /** The claim was lost, or another moved the cursor: nothing more is delivered or committed here. */
+  readonly onFenced: () => void;
+}
+
+/** What `status` shows beside the cursor. */
+export interface LaneView {
+  readonly window: number;
+  readonly retrying: number;
+  readonly oldestReceivedAt: number | undefined;
+  readonly lastError: LaneError | undefined;
+}

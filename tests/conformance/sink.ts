@@ -151,9 +151,11 @@ export function sinkConformance(name: string, traits: SinkTraits, makeFixture: (
       const events = eventsOf(1_000);
       const delivery = sendAll(fixture.sink, events);
       await fixture.sink.close?.();
+      // Looked at before the delivery is awaited: close itself must have waited.
+      const stored = await storedIds(fixture, traits.ordered);
       await fixture.sink.close?.();
       expect(await delivery).toEqual(events.map(() => ({ type: "ok" })));
-      expect(await storedIds(fixture, traits.ordered)).toEqual(idsOf(events, traits.ordered));
+      expect(stored).toEqual(idsOf(events, traits.ordered));
     });
 
     test("passes its connection test on a healthy target, and fails it in an outage", async () => {

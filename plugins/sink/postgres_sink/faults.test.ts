@@ -158,6 +158,24 @@ describe("an outage burns no event", () => {
   });
 });
 
+test("an idle connection that breaks is counted, replaced, and harms nobody", async () => {
+  const { sink, url } = await open();
+  await send(sink);
+  const others = "datname = current_database() AND pid <> pg_backend_pid()";
+  let lost = 0;
+  const count = (name: string, by = 1) => {
+    if (name === "idle_connections_lost_total") lost += by;
+  };
+  // A send may meet the dead connection before the news of its end does: then it is a retry, and once more.
+  await until(async () => {
+    await sink.send(eventOf(2), { ...contextOf(), metrics: { count, observe() {} } });
+    if (lost === 0)
+      await server.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE ${others}`, [], url);
+    return lost > 0 || undefined;
+  }, "the lost connection");
+  expect(await send(sink, 3)).toEqual({ type: "ok" });
+});
+
 describe("a clash is tried again", () => {
   test("a deadlock gives 40P01", async () => {
     const { sink, url } = await open();

@@ -32,6 +32,13 @@ test("masks a value of any type", () => {
   expect(scrub(payload, [mask("*")])).toEqual({ a: "***", b: "***", c: "***", e: "***", f: "***", g: "***" });
 });
 
+test("takes a number that a double can't hold for a value, whatever it is made of", () => {
+  const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown };
+  const payload = { big: rawJSON("12345678901234567890") };
+  expect(scrub(payload, [mask("big.*"), drop("**.rawJSON")])).toBe(payload);
+  expect(scrub(payload, [mask("big")])).toEqual({ big: "***" });
+});
+
 test("drops where one rule drops and another masks, in either order", () => {
   expect(scrub({ a: 1, b: 2 }, [mask("a"), drop("a")])).toEqual({ b: 2 });
   expect(scrub({ a: 1, b: 2 }, [drop("a"), mask("a")])).toEqual({ b: 2 });

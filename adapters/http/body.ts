@@ -25,7 +25,7 @@ export function collectBody(
   let first: Buffer | undefined;
   let rest: Buffer[] | undefined;
   let size = 0;
-  /** What of the budget this body holds: nothing while it is one chunk. */
+  /** What of the budget this body holds, until the request is over: nothing while it is one chunk. */
   let held = 0;
   let refused = false;
 
@@ -63,7 +63,6 @@ export function collectBody(
   request.on("end", () => {
     if (refused) return;
     const body = rest === undefined ? (first ?? EMPTY) : Buffer.concat(rest, size);
-    release();
     done(body);
   });
 }

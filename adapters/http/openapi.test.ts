@@ -81,6 +81,10 @@ describe("routed", () => {
     ["/v1/events#x", "post_event"],
   ])("finds POST %s", (url, operation) => expect(routed("POST", url)).toMatchObject({ operation }));
 
+  it.each(["/v1/events/a/b", "/v1/events/", "/v1/eventsx", "//v1/events"])("knows no route for %s", (url) => {
+    expect(routed("GET", url)).toBeUndefined();
+  });
+
   it("hands the last segment on as it came", () => {
     expect(routed("HEAD", "/v1/events/a%2Fb?x=1")).toEqual({ operation: "get_fate", segment: "a%2Fb" });
   });

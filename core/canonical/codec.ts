@@ -96,7 +96,6 @@ export function receivedAtOf(bytes: Buffer): number {
 }
 
 interface Origin {
-  readonly owner: CanonicalEvent;
   readonly bytes: Buffer;
   readonly head: Omit<CanonicalEvent, "payload">;
   payloadRead: boolean;
@@ -125,7 +124,7 @@ export function decodeEvent(bytes: Buffer): CanonicalEvent {
       payload = value;
     },
   };
-  const origin: Origin = { owner: event, bytes, head, payloadRead: false };
+  const origin: Origin = { bytes, head, payloadRead: false };
   event[ORIGIN] = origin;
   return event;
 }
@@ -196,10 +195,9 @@ export function payloadJson(event: CanonicalEvent): Buffer {
   return Buffer.from(JSON.stringify(event.payload), "utf8");
 }
 
-/** A copy made by spreading carries the symbol but is another object: its origin no longer speaks for it. */
+/** Copying an event reads its payload: what a copy carries says "read", and its payload is written anew. */
 function originOf(event: CanonicalEvent): Origin | undefined {
-  const origin = (event as Decoded)[ORIGIN];
-  return origin?.owner === event ? origin : undefined;
+  return (event as Decoded)[ORIGIN];
 }
 
 function sameHead(event: CanonicalEvent, head: Omit<CanonicalEvent, "payload">): boolean {

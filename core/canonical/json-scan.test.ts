@@ -218,7 +218,7 @@ describe("members", () => {
     expect(repeated('{"a":1,"A":2,"":3,"aa":4}')).toEqual([]);
     const many = Array.from({ length: 60 }, (_, i) => `"n${i}":0`);
     expect(repeated(`{${many.join()}}`)).toEqual([]);
-    expect(repeated(`{${[...many, '"n7":0'].join()}}`)).toEqual([60]);
+    expect(repeated(`{${[...many, '"n55":0'].join()}}`)).toEqual([60]);
   });
 
   it("tells a lone surrogate's name from the replacement character's", () => {

@@ -1,4 +1,5 @@
 import fs from "node:fs";
+import path from "node:path";
 import { PulseGateError } from "../../core/canonical/errors.ts";
 import type { Clock, Logger } from "../../core/environment.ts";
 import type {
@@ -18,6 +19,7 @@ import type {
   Settlement,
   Stream,
   StreamBounds,
+  StreamKey,
 } from "../../core/ingestion/log.ts";
 import type { LogMetrics } from "../../core/ingestion/metrics.ts";
 import { Appender, type AppendStart } from "./appender.ts";
@@ -88,12 +90,14 @@ const RETRY_MS_MAX = 2_000;
 export async function openEmbeddedLog(options: EmbeddedLogOptions): Promise<EmbeddedLog> {
   const disk = options.disk ?? realDisk;
   fs.mkdirSync(options.path, { recursive: true, mode: 0o700 });
+  realDisk.syncFolder(path.dirname(path.resolve(options.path)));
   const lock = await lockFolder(options.path);
   let state: StateStore | undefined;
   try {
     const folder = openFolder(disk, options.path, options.segmentBytes ?? 64 * MIB);
     removeTemporaries(disk, folder);
     state = new StateStore(folder.state);
+    realDisk.syncFolder(options.path);
     const log = new OwnedLog({ options, disk, folder, lock, state });
     await log.start();
     return log;
@@ -154,6 +158,7 @@ class OwnedLog implements EmbeddedLog {
       progress: this.progress,
       isNeeded: ({ number, lastAt }) =>
         lastAt > this.appender.now() - this.windowMs && number >= (this.ids.firstSegment ?? 0),
+      removed: (ends) => void this.forgetSettlements(ends),
     });
   }
 
@@ -265,6 +270,15 @@ class OwnedLog implements EmbeddedLog {
     if (isWatched) arrivalsHub.wake();
     for (const entry of entries) intake.committed(entry);
     if (this.parts.options.clock.monotonic() - this.dedupReportedAt > 1000) this.reportDedup();
+  }
+
+  private async forgetSettlements(ends: ReadonlyMap<StreamKey, number>): Promise<void> {
+    const { state, options } = this.parts;
+    await state.forgetSettlements(ends).catch((error: unknown) => {
+      // They only take up room; the next segment that is removed takes them along.
+      if (!this.closing.signal.aborted)
+        options.logger.warn({ error }, "settlements of trimmed events could not be removed");
+    });
   }
 
   private reportDedup(): void {

@@ -4,7 +4,7 @@ import type { LogEntry, Position, ReadLimits, Stream, StreamBounds } from "../..
 import { corrupt } from "./folder.ts";
 import type { LogFiles } from "./files.ts";
 import { BODY_PREFIX_BYTES, bodyPrefixAt, isBodyIntact } from "./segment-format.ts";
-import { findStream, readIndex } from "./sidecar-reader.ts";
+import { findStream, type OpenSidecar, readIndex } from "./sidecar-reader.ts";
 import { INDEX_RECORD_BYTES } from "./sidecar.ts";
 import { runContains, type Run, type SealedRun, type StreamState, type StreamTable } from "./streams.ts";
 import type { TailCache } from "./tail-cache.ts";
@@ -72,8 +72,7 @@ export class StreamReader {
     const state = this.streams.find(stream);
     if (state === undefined) return 0;
     return this.files.use(async () => {
-      let low = await this.firstOf(state);
-      let high = state.end;
+      let { low, high } = await this.seekSegment(state, receivedAt);
       while (low < high) {
         const middle = low + Math.floor((high - low) / 2);
         const [place] = await this.places(state, middle, { entries: 1, bytes: 1 });
@@ -83,6 +82,23 @@ export class StreamReader {
       }
       return low;
     });
+  }
+  /** Bounds of the position: segments tell their times, so most of a stream is passed over without a look at its events. */
+  private async seekSegment(state: StreamState, receivedAt: number): Promise<{ low: number; high: number }> {
+    const { firstSegment, sidecarThrough } = this.range;
+    let low = firstSegment;
+    let high = sidecarThrough + 1;
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      if ((this.sidecarOf(middle)?.header.lastAt ?? 0) < receivedAt) low = middle + 1;
+      else high = middle;
+    }
+    if (low <= sidecarThrough) {
+      const run = await this.runIn(state, low);
+      return run === undefined ? { low: 0, high: 0 } : { low: run.first, high: run.first + run.count };
+    }
+    const before = sidecarThrough < firstSegment ? undefined : await this.runIn(state, sidecarThrough);
+    return { low: before === undefined ? await this.firstOf(state) : before.first + before.count, high: state.end };
   }
 
   /** Reads through what one tenant has in segments without sidecars; the newest event with this id. */
@@ -197,10 +213,14 @@ export class StreamReader {
   }
 
   private async runIn(state: StreamState, segment: number): Promise<SealedRun | undefined> {
+    const sidecar = this.sidecarOf(segment);
+    return sidecar === undefined ? undefined : findStream(sidecar, state, this.files.readAt);
+  }
+
+  private sidecarOf(segment: number): OpenSidecar | undefined {
     const sidecar = this.files.sidecar(segment);
-    if (sidecar !== undefined) return findStream(sidecar, state, this.files.readAt);
     // Trimmed meanwhile: what lay there is no longer asked for.
-    if (segment < this.range.firstSegment) return undefined;
+    if (sidecar !== undefined || segment < this.range.firstSegment) return sidecar;
     throw corrupt(this.files.folder, segment, 0, "its sidecar (.idx) is missing or not intact");
   }
 

@@ -12,7 +12,11 @@ import {
   type Settlement,
   SLOT_COUNT,
   slotOf,
+  type StreamKey,
+  streamKey,
 } from "../../core/ingestion/log.ts";
+
+const FORGET_AT_ONCE = 1_000;
 
 type LaneRow = { readonly lane: LaneId; readonly state: LaneState };
 type StoredControl = { readonly value: unknown; readonly version: number };
@@ -147,6 +151,23 @@ export class StateStore {
   deadLetter(lane: LaneId, sequence: number): DeadLetter | undefined {
     const letter = this.letters.get([laneKey(lane), sequence]);
     return letter === undefined ? undefined : detached(letter);
+  }
+
+  /** Drops the settlements of events that are no longer stored, a bounded number in one transaction. */
+  async forgetSettlements(ends: ReadonlyMap<StreamKey, number>): Promise<void> {
+    for (const { lane } of this.lanes()) {
+      const end = ends.get(streamKey(lane.stream));
+      if (end !== undefined) await this.forgetSettlementsOf(laneKey(lane), end);
+    }
+  }
+
+  private async forgetSettlementsOf(key: string, end: number): Promise<void> {
+    let keys: Array<[string, number]>;
+    do {
+      keys = [...this.settlements.getKeys({ start: [key, 0], end: [key, end + 1], limit: FORGET_AT_ONCE })];
+      const some = keys;
+      if (some.length > 0) await this.write(() => some.forEach((one) => void this.settlements.remove(one)));
+    } while (keys.length === FORGET_AT_ONCE);
   }
 
   /** How the log was closed; undefined after a crash. */

@@ -1,5 +1,4 @@
-import type { Stream } from "../../core/ingestion/log.ts";
-import { streamKey } from "../../core/ingestion/log.ts";
+import { type Stream, type StreamKey, streamKey } from "../../core/ingestion/log.ts";
 import type { Disk } from "./disk.ts";
 import type { LogFiles } from "./files.ts";
 import { type LogFolder, segmentPath } from "./folder.ts";
@@ -13,6 +12,8 @@ export interface TrimmerOptions {
   readonly progress: SharedProgress;
   /** Deduplication still needs the events of this segment to tell a repeat from a conflict. */
   readonly isNeeded: (segment: { readonly number: number; readonly lastAt: number }) => boolean;
+  /** A segment is gone: with it all entries before these ends, by stream. */
+  readonly removed: (ends: ReadonlyMap<StreamKey, number>) => void;
 }
 
 /**
@@ -22,6 +23,8 @@ export interface TrimmerOptions {
 export class Trimmer {
   private readonly options: TrimmerOptions;
   private readonly marks = new Map<string, number>();
+  /** Ends of the streams in the segment that was looked at last. */
+  private readonly ends = new Map<StreamKey, number>();
   /** What keeps the oldest segment: only when this stream's mark has passed it is it worth looking again. */
   private blocker: { readonly segment: number; readonly key: string; readonly end: number } | undefined;
 
@@ -48,10 +51,15 @@ export class Trimmer {
     if (blocker?.segment === segment && (this.marks.get(blocker.key) ?? 0) < blocker.end) return false;
     const sidecar = files.sidecar(segment);
     if (sidecar === undefined || isNeeded({ number: segment, lastAt: sidecar.header.lastAt })) return false;
+    this.ends.clear();
     for (const { key, first, count } of readDirectory(disk, sidecar) ?? []) {
-      if (count === 0 || (this.marks.get(key) ?? 0) >= first + count) continue;
-      this.blocker = { segment, key, end: first + count };
-      return false;
+      if (count === 0) continue;
+      const end = first + count;
+      if ((this.marks.get(key) ?? 0) < end) {
+        this.blocker = { segment, key, end };
+        return false;
+      }
+      this.ends.set(key, end);
     }
     return true;
   }
@@ -66,5 +74,6 @@ export class Trimmer {
       if (number > 0 && number < progress.sidecarThrough) disk.remove(segmentPath(folder, number, "idx"));
     }
     disk.syncFolder(folder.segments);
+    this.options.removed(new Map(this.ends));
   }
 }

@@ -28,7 +28,7 @@ const DECODERS: Readonly<Record<string, Decompress>> = {
   gzip: promisify(gunzip) as Decompress,
   // RFC 9110, 8.4.1.3: the same thing.
   "x-gzip": promisify(gunzip) as Decompress,
-  br: promisify(brotliDecompress) as unknown as Decompress,
+  br: promisify(brotliDecompress) as Decompress,
   zstd: (bytes, options) => zstd(bytes, { ...options, params: ZSTD_WINDOW }),
 };
 

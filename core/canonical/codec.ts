@@ -138,7 +138,7 @@ function parsePayload(text: string): Record<string, unknown> {
 }
 
 // ES2025 "JSON.parse source text access"; the type library does not have it yet.
-const rawJson = (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON;
+const { rawJSON: rawJson } = JSON as unknown as { rawJSON(this: void, text: string): unknown };
 
 function keepInexactNumbers(_key: string, value: unknown, context: { source?: string }): unknown {
   if (typeof value !== "number" || context.source === undefined) return value;

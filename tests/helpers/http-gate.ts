@@ -105,7 +105,8 @@ export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly text: string;
-  readonly json: any;
+  /** Undefined when the answer is no JSON. */
+  readonly json: ReturnType<typeof JSON.parse>;
 }
 
 export interface Call {

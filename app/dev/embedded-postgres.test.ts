@@ -135,6 +135,9 @@ test("stops what a killed process left running, frozen or not, and starts anew w
   await query(parent.url, "CREATE TABLE kept AS SELECT 42 AS n");
   const leftover = await postmasterPid(dataDir);
   process.kill(leftover, "SIGSTOP");
+  // The guard is killed too, or it would do the work.
+  const children = (await readFile(`/proc/${parent.pid}/task/${parent.pid}/children`, "utf8")).trim().split(" ");
+  for (const child of children.map(Number)) if (child !== leftover) process.kill(child, "SIGKILL");
   await parent.kill();
   const server = await started(dataDir);
   expect(await postmasterPid(dataDir)).not.toBe(leftover);
@@ -148,10 +151,13 @@ test("starts after everything was killed, when the pid in its file belongs to an
   const file = join(dataDir, "data/postmaster.pid");
   const stale = await readFile(file, "utf8");
   await first.stop();
-  // Ours, so alive, and not PostgreSQL.
-  await writeFile(file, stale.replace(/^\d+/, String(process.pid)));
+  // Of the same user, or PostgreSQL itself would see that it can't be the owner.
+  const neighbour = await dataFolder();
+  await started(neighbour);
+  await writeFile(file, stale.replace(/^\d+/, String(await postmasterPid(neighbour))));
   const server = await started(dataDir);
   expect(await query(server.url, "SELECT n FROM kept")).toEqual([{ n: 42 }]);
+  expect(await isGone(await postmasterPid(neighbour))).toBe(false);
 });
 
 test("comes back on the same port when the server is killed under it", async () => {

@@ -3,8 +3,6 @@ import { filterAdd, filterBytes } from "./bloom.ts";
 import type { Disk } from "./disk.ts";
 import { type LogFolder, publishFile, segmentPath } from "./folder.ts";
 
-/** One filter covers the ids of a few consecutive segments, about a million. */
-export const GROUP_IDS_MAX = 1 << 20;
 const HEADER_BYTES = 64;
 const MAGIC = 0x31_46_47_50;
 
@@ -26,12 +24,12 @@ export interface SegmentFacts {
   readonly lastAt: number;
 }
 
-/** The group that takes the segment's ids in: the given one while it has room, else a new one. */
-export function growGroup(group: FilterGroup | undefined, facts: SegmentFacts): FilterGroup {
+/** The group that takes the segment's ids in: the given one while it has room, else a new one for `idsMax` ids. */
+export function growGroup(group: FilterGroup | undefined, facts: SegmentFacts, idsMax: number): FilterGroup {
   if (group !== undefined && group.last + 1 === facts.segment && group.ids + facts.ids <= capacityOf(group)) {
     return { ...group, last: facts.segment, ids: group.ids + facts.ids, lastAt: facts.lastAt };
   }
-  const bits = new SharedArrayBuffer(filterBytes(Math.max(facts.ids, GROUP_IDS_MAX)));
+  const bits = new SharedArrayBuffer(filterBytes(Math.max(facts.ids, idsMax)));
   return {
     first: facts.segment,
     last: facts.segment,

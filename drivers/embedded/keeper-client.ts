@@ -1,15 +1,11 @@
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { isErrorCode } from "../../core/canonical/errors.ts";
-import type { Disk } from "./disk.ts";
 import { errorCodeOf } from "./disk.ts";
-import type { LogFolder } from "./folder.ts";
-import { type Indexed, Keeper, type KeeperStart, type LoadedFilters } from "./keeper.ts";
+import { type Indexed, Keeper, type KeeperOptions, type KeeperStart, type LoadedFilters } from "./keeper.ts";
 import type { Sealed } from "./sidecar-writer.ts";
 
-export interface KeeperThreadData {
-  readonly folder: LogFolder;
-}
+export type KeeperThreadData = Omit<KeeperOptions, "disk">;
 
 export type KeeperRequest =
   | { readonly type: "load"; readonly start: KeeperStart }
@@ -31,9 +27,9 @@ export interface KeeperClient {
 }
 
 /** The keeper in a thread of its own. */
-export function startKeeperThread(folder: LogFolder, onReply: (reply: KeeperReply) => void): KeeperClient {
+export function startKeeperThread(data: KeeperThreadData, onReply: (reply: KeeperReply) => void): KeeperClient {
   const file = new URL(`./keeper-thread${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url);
-  const worker = new Worker(file, { workerData: { folder } satisfies KeeperThreadData, stdin: false });
+  const worker = new Worker(file, { workerData: data, stdin: false });
   let closing = false;
   const requests: KeeperRequest[] = [];
   worker.unref();
@@ -62,8 +58,8 @@ export function startKeeperThread(folder: LogFolder, onReply: (reply: KeeperRepl
 }
 
 /** The keeper on this thread, for disks that can't be handed to another. */
-export function startKeeperHere(disk: Disk, folder: LogFolder, onReply: (reply: KeeperReply) => void): KeeperClient {
-  const keeper = new Keeper(disk, folder);
+export function startKeeperHere(options: KeeperOptions, onReply: (reply: KeeperReply) => void): KeeperClient {
+  const keeper = new Keeper(options);
   let closed = false;
   return {
     send(request) {

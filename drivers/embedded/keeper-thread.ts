@@ -3,7 +3,7 @@ import { realDisk } from "./disk.ts";
 import { Keeper } from "./keeper.ts";
 import { answer, type KeeperRequest, type KeeperThreadData } from "./keeper-client.ts";
 
-const keeper = new Keeper(realDisk, (workerData as KeeperThreadData).folder);
+const keeper = new Keeper({ ...(workerData as KeeperThreadData), disk: realDisk });
 
 parentPort?.on("message", (request: KeeperRequest) => {
   parentPort?.postMessage(answer(keeper, request));

@@ -8,6 +8,13 @@ import { StreamTable } from "./streams.ts";
 
 const FILL_SLICE_BYTES = 1 << 20;
 
+export interface KeeperOptions {
+  readonly disk: Disk;
+  readonly folder: LogFolder;
+  /** One filter covers the ids of consecutive segments up to about this number. */
+  readonly filterIdsMax: number;
+}
+
 export interface KeeperStart {
   /**
    * Sidecars are there for the segments from `firstSidecar` to `sidecarThrough`; the last may outlive
@@ -40,13 +47,15 @@ export interface LoadedFilters {
 export class Keeper {
   private readonly disk: Disk;
   private readonly folder: LogFolder;
+  private readonly filterIdsMax: number;
   private readonly streams: StreamTable;
   private group: FilterGroup | undefined;
   private before = { lastCommit: 0, lastAt: 0 };
 
-  constructor(disk: Disk, folder: LogFolder) {
+  constructor({ disk, folder, filterIdsMax }: KeeperOptions) {
     this.disk = disk;
     this.folder = folder;
+    this.filterIdsMax = filterIdsMax;
     this.streams = new StreamTable(folder.identity);
   }
 
@@ -88,7 +97,7 @@ export class Keeper {
 
   private addSegment(groups: FilterGroup[], sidecar: OpenSidecar): FilterGroup[] {
     const last = groups.at(-1);
-    const group = growGroup(last, sidecar.header);
+    const group = growGroup(last, sidecar.header, this.filterIdsMax);
     readIdHashes(this.disk, sidecar, addToGroup(group));
     if (last !== undefined && group.first === last.first) return [...groups.slice(0, -1), group];
     if (last !== undefined) this.store(last);
@@ -142,7 +151,7 @@ export class Keeper {
     });
     this.before = header;
     const before = this.group;
-    const group = growGroup(before, header);
+    const group = growGroup(before, header, this.filterIdsMax);
     const add = addToGroup(group);
     for (let i = 0; i < ids.words.length; i += 3) add(ids.words[i] as number, ids.words[i + 1] as number);
     this.group = group;

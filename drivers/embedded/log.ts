@@ -55,6 +55,8 @@ export interface EmbeddedLogOptions {
   readonly windowMs?: number | undefined;
   /** Memory for recognising them; 64 MiB, about 33 million names. Beyond it the oldest are forgotten. */
   readonly dedupBytesMax?: number | undefined;
+  /** Names that one filter covers, about a million; a filter is the unit that is forgotten. */
+  readonly filterIdsMax?: number | undefined;
   /** What may wait for its write at once; 100,000 entries, 64 MiB. */
   readonly pendingEntriesMax?: number | undefined;
   readonly pendingBytesMax?: number | undefined;
@@ -168,10 +170,10 @@ class OwnedLog implements EmbeddedLog {
     const cleanEnd = state.cleanEnd();
     const recovered = recover({ disk, folder, streams, ids, logger: options.logger, cleanEnd });
     if (cleanEnd !== undefined) await state.clearCleanEnd();
+    const keeping = { folder, filterIdsMax: options.filterIdsMax ?? MIB };
+    const onReply = (reply: KeeperReply): void => this.onKeeper(reply);
     this.keeper =
-      options.disk === undefined
-        ? startKeeperThread(folder, (reply) => this.onKeeper(reply))
-        : startKeeperHere(disk, folder, (reply) => this.onKeeper(reply));
+      options.disk === undefined ? startKeeperThread(keeping, onReply) : startKeeperHere({ ...keeping, disk }, onReply);
     try {
       await this.loadFilters(recovered);
       this.startAppender(recovered.start ?? (await this.firstSegment()), recovered);

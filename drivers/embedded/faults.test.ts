@@ -281,6 +281,7 @@ describe("damage", () => {
     while (bytes[end - 1] === 0) end--;
     bytes.fill(0xee, end + 8, end + 3000);
     const log = await open();
+    expect(disk.contentOf("0000000001.seg").subarray(end + 8).every((byte) => byte === 0)).toBe(true);
     await log.append([entryOf("t", "next")]);
     await log.close();
     const again = await open();

@@ -10,16 +10,16 @@ import { tempDir } from "../helpers/temp-dir.ts";
 import { until } from "../helpers/until.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
-const README = join(ROOT, "README.md");
 const TRANSCRIPT = /(<!-- transcript:start[^>]*-->\n```console\n)([\s\S]*?)(```\n<!-- transcript:end -->)/;
 
-test("the transcript in the README is what a user sees", async () => {
-  const readme = await readFile(README, "utf8");
+test.each(["README.md", "docs/http.md"])("the transcript in %s is what a user sees", async (name) => {
+  const file = join(ROOT, name);
+  const readme = await readFile(file, "utf8");
   const [, , written = ""] = TRANSCRIPT.exec(readme) ?? [];
   const seen = await play(commandsOf(written));
   if (process.env["UPDATE_README"] !== undefined) {
     await writeFile(
-      README,
+      file,
       readme.replace(TRANSCRIPT, (_all, start: string, _old, end: string) => start + seen + end),
     );
   } else expect(masked(seen)).toBe(masked(written));
@@ -44,15 +44,18 @@ async function play(commands: readonly string[]): Promise<string> {
   return transcript;
 }
 
+/** No row yet; a fate still pending; a ledger line with something pending. */
+const UNSETTLED = /\(0 rows\)|_sink +pending|"status":"pending"|_sink( +\d+){4} +[1-9]/;
+
 /** A row comes within a second, not at once: a command that shows none yet is asked again, as a person would. */
 async function outputOf(command: string, { cwd, url }: { cwd: string; url: string }): Promise<string> {
   const runnable = command
     .replace("http://localhost:8080", url)
-    .replace(/^curl /, "curl -s ")
+    .replace(/(^|\| )curl /, "$1curl -s ")
     .replace(/^npx pulsegate/, `${process.execPath} ${join(ROOT, "bin/pulsegate.mjs")}`);
   const ask = async () => {
     const { stdout } = await promisify(execFile)("bash", ["-c", runnable], { cwd });
-    return /\(0 rows\)|pending +[1-9]|"?pending"?$/m.test(stdout) ? undefined : stdout;
+    return UNSETTLED.test(stdout) ? undefined : stdout;
   };
   const output =
     command.startsWith("curl") || command.includes(" send ") ? ((await ask()) ?? "") : await until(ask, command);
@@ -69,7 +72,7 @@ function masked(text: string): string {
 }
 
 test("the configuration in the README is valid", async () => {
-  const readme = await readFile(README, "utf8");
+  const readme = await readFile(join(ROOT, "README.md"), "utf8");
   const [, text = ""] = /```yaml\n([\s\S]*?)```/.exec(readme) ?? [];
   const env = { WEB_KEY_SHA256: "0".repeat(64), DATABASE_URL: "postgres://u:p@localhost:5432/db" };
   const result = parseConfig({ text, file: "README.md", plugins: PLUGINS, env, mode: "production" });

@@ -96,6 +96,8 @@ describe("a full disk", () => {
     const random = seeded(7);
     disk = disk.losePower(random);
     await log.close();
+    // The sidecar, if it was made in time, knows where its segment ends; recovery must find out without it too.
+    disk.removeEnding("0000000001.idx");
     const again = await open();
     expect(await storedIds(again)).toEqual(["e1", "e2"]);
     await again.close();
@@ -281,7 +283,12 @@ describe("damage", () => {
     while (bytes[end - 1] === 0) end--;
     bytes.fill(0xee, end + 8, end + 3000);
     const log = await open();
-    expect(disk.contentOf("0000000001.seg").subarray(end + 8).every((byte) => byte === 0)).toBe(true);
+    expect(
+      disk
+        .contentOf("0000000001.seg")
+        .subarray(end + 8)
+        .every((byte) => byte === 0),
+    ).toBe(true);
     await log.append([entryOf("t", "next")]);
     await log.close();
     const again = await open();

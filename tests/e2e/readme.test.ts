@@ -57,8 +57,8 @@ async function outputOf(command: string, { cwd, url }: { cwd: string; url: strin
     const { stdout } = await promisify(execFile)("bash", ["-c", runnable], { cwd });
     return UNSETTLED.test(stdout) ? undefined : stdout;
   };
-  const output =
-    command.startsWith("curl") || command.includes(" send ") ? ((await ask()) ?? "") : await until(ask, command);
+  const changes = / -d |--data-binary| send /.test(command);
+  const output = changes ? ((await ask()) ?? "") : await until(ask, command);
   return output.endsWith("\n") ? output : `${output}\n`;
 }
 

@@ -4,7 +4,6 @@ import {
   BatchRejected,
   type CanonicalEvent,
   type PluginContext,
-  payloadJson,
   type SinkOutcome,
   type SinkPlugin,
 } from "../../plugins/contract.ts";
@@ -236,9 +235,4 @@ function idsOf(events: readonly CanonicalEvent[], ordered: boolean): string[] {
 
 function plain({ eventId, payload }: StoredEvent): { eventId: string; payload: unknown } {
   return { eventId, payload: JSON.parse(payload) };
-}
-
-/** The payload of an event as it was sent. */
-export function payloadText(event: CanonicalEvent): string {
-  return payloadJson(event).toString("utf8");
 }

@@ -198,6 +198,18 @@ describe("a poisoned event", () => {
     });
   });
 
+  it("is not looked for any further when the sink goes out on the way", async () => {
+    const sink = new FakeSink();
+    sink.behave = (events, ctx) => {
+      if (events.length === 64) throw new BatchRejected("22P05", "NUL in jsonb");
+      return isOut(events, ctx);
+    };
+    const bench = await startOne(sink);
+    await appendEvents(bench.log, "a", { count: 64 });
+    await bench.clock.advance(50);
+    expect(sink.calls.map((call) => call.length)).toEqual([64, 32]);
+  });
+
   it("that fails while its neighbours pass is dead-lettered after its attempts, no sooner", async () => {
     const sink = new FakeSink();
     sink.behave = (events) =>

@@ -7,6 +7,7 @@ import {
   type BenchOptions,
   entry,
   lane,
+  revision,
   sinkUse,
   tenant,
   WorkerBench,
@@ -181,6 +182,27 @@ describe("the log's failures", () => {
     await bench.clock.advance(10_000);
     expect(commits).toBe(1);
     expect(await bench.log.loadLane(LANE)).toMatchObject({ cursor: 0 });
+  });
+
+  it("end a lane whose claim was lost at once, whatever else the worker waits for", async () => {
+    const [slow, other] = [new FakeSink(), new FakeSink()];
+    const plugins = [slow.definition("slow"), other.definition("other")];
+    const tenants = [tenant("a", [sinkUse("slow")]), tenant("b", [sinkUse("other")])];
+    const bench = await start({ plugins, tenants });
+    slow.behave = async (events) => {
+      await bench.clock.sleep(4_000);
+      return events.map(() => OK);
+    };
+    await appendEvents(bench.log, "a", { count: 1 });
+    await bench.clock.advance(10);
+    const applied = bench.worker.apply(revision(2, [tenants[1] as (typeof tenants)[number]]));
+    await bench.clock.advance(10);
+    bench.log.takeOver(slotOf({ tenantId: "b", partition: 0 }));
+    await bench.clock.advance(10);
+    await appendEvents(bench.log, "b", { count: 1 });
+    await bench.clock.advance(100);
+    expect(other.calls).toEqual([]);
+    await bench.finish(applied);
   });
 
   it("dead-letters bytes that are no event, with its place", async () => {

@@ -122,6 +122,39 @@ describe("a lane's window", () => {
     expect(new Set(sequences(window.takeBatch(LIMITS)))).toEqual(new Set([0, 1, 2, 3, 4]));
   });
 
+  it("probes with events that never failed first, then in turn", () => {
+    const window = windowWith(4);
+    const failed = window.takeBatch({ ...LIMITS, eventsMax: 2 });
+    for (const slot of failed) {
+      slot.tries = 1;
+      window.giveBack(slot);
+    }
+    const probes: number[] = [];
+    for (let i = 0; i < 8; i++) {
+      const [probe] = window.takeProbe() as [Slot];
+      probes.push(probe.sequence);
+      probe.tries += 1;
+      window.giveBack(probe);
+    }
+    expect(probes.slice(0, 2)).toEqual([2, 3]);
+    expect(new Set(probes.slice(4))).toEqual(new Set([0, 1, 2, 3]));
+    expect(window.untried).toBe(0);
+  });
+
+  it("asks for a witness only when all that is left has failed, and some of it without a sign of life since", () => {
+    const window = windowWith(2);
+    const [first, second] = window.takeBatch(LIMITS) as [Slot, Slot];
+    for (const slot of [first, second]) slot.tries = 1;
+    expect(window.needsWitness(0)).toBe(false);
+    window.giveBack(first);
+    window.retryAt(second, 100);
+    expect(window.needsWitness(0)).toBe(false);
+    second.failedAloneAt = 7;
+    expect([window.needsWitness(7), window.needsWitness(8)]).toEqual([true, false]);
+    window.push(entries(2, 3), 0);
+    expect(window.needsWitness(7)).toBe(false);
+  });
+
   it("never lets the cursor pass an unsettled event, and loses none, whatever the interleaving", () => {
     const step = fc.record({
       kind: fc.integer({ min: 0, max: 9 }),

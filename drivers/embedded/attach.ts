@@ -1,27 +1,20 @@
 import type {
-  Claims,
   ControlStore,
-  DeadLetter,
-  DeadLetterQuery,
-  LaneCommit,
-  LaneId,
-  LaneState,
   LaneStore,
   LogEntry,
   LogReader,
   Position,
   ReadLimits,
-  Settlement,
   Stream,
   StreamBounds,
 } from "../../core/ingestion/log.ts";
 import { Arrivals } from "./arrivals.ts";
-import { SlotClaims } from "./claims.ts";
 import { realDisk } from "./disk.ts";
 import { LogFiles } from "./files.ts";
 import { findEvent } from "./find.ts";
 import { IdIndex } from "./id-index.ts";
 import type { EmbeddedLogHandle } from "./log.ts";
+import { StoredLanes } from "./lane-store.ts";
 import { StreamReader } from "./reader.ts";
 import { SharedProgress } from "./shared.ts";
 import { ALL_SLOTS, StateStore } from "./state.ts";
@@ -46,26 +39,25 @@ export async function attachEmbeddedLog(handle: EmbeddedLogHandle): Promise<Atta
   return log;
 }
 
-class ThreadLog implements AttachedLog {
-  readonly control: ControlStore;
+class ThreadLog extends StoredLanes implements AttachedLog {
   readonly failed: Promise<Error>;
   private readonly failure = Promise.withResolvers<Error>();
-  private readonly state: StateStore;
   private readonly streams: StreamTable;
   private readonly files: LogFiles;
   private readonly arrivalsHub = new Arrivals();
   private readonly tailer: Tailer;
   private readonly reader: StreamReader;
-  private readonly slotClaims: SlotClaims;
   private readonly ids = new IdIndex(0);
   private closed: Promise<void> | undefined;
 
   constructor(handle: EmbeddedLogHandle) {
     const { folder, worker } = handle;
+    super(
+      new StateStore(folder.state),
+      ALL_SLOTS.filter((slot) => slot % worker.count === worker.index),
+    );
     const tail = new TailCache(TAIL_BYTES_MAX);
     this.failed = this.failure.promise;
-    this.state = new StateStore(folder.state);
-    this.control = this.state.control;
     this.streams = new StreamTable(folder.identity);
     // This thread may wait for the disk: reads at once are the cheapest.
     this.files = new LogFiles({ disk: realDisk, folder, wait: true });
@@ -79,10 +71,6 @@ class ThreadLog implements AttachedLog {
       progress: new SharedProgress(handle.progress),
     });
     this.reader = new StreamReader({ files: this.files, streams, range: this.tailer, tail });
-    this.slotClaims = new SlotClaims(
-      this.state,
-      ALL_SLOTS.filter((slot) => slot % worker.count === worker.index),
-    );
   }
 
   async start(): Promise<void> {
@@ -119,39 +107,6 @@ class ThreadLog implements AttachedLog {
       (await reader.findUnsealed(tenantId, eventId)) ??
       findEvent({ files, streams, ids, range: this.tailer }, tenantId, eventId)
     );
-  }
-
-  claims(_workerId: string): Promise<Claims> {
-    return this.slotClaims.claims();
-  }
-
-  async openLane(lane: LaneId, start: "tail" | "start"): Promise<LaneState> {
-    const { first, end } = await this.bounds(lane.stream);
-    return this.state.openLane(lane, start === "tail" ? end : first);
-  }
-
-  async loadLane(lane: LaneId): Promise<LaneState | undefined> {
-    return this.state.loadLane(lane);
-  }
-
-  async lanes(tenantId?: string) {
-    return this.state.lanes(tenantId);
-  }
-
-  commit(commits: readonly LaneCommit[]): Promise<PromiseSettledResult<void>[]> {
-    return this.state.commit(commits);
-  }
-
-  async settlement(lane: LaneId, sequence: number): Promise<Settlement | undefined> {
-    return this.state.settlement(lane, sequence);
-  }
-
-  async deadLetters(query: DeadLetterQuery): Promise<DeadLetter[]> {
-    return this.state.deadLetters(query);
-  }
-
-  async deadLetter(lane: LaneId, sequence: number): Promise<DeadLetter | undefined> {
-    return this.state.deadLetter(lane, sequence);
   }
 
   close(): Promise<void> {

@@ -94,11 +94,8 @@ export class Intake {
 
   append(entries: readonly AppendEntry[]): Promise<Appended[]> {
     if (entries.length === 0) return Promise.resolve([]);
-    try {
-      this.checkRoom(entries);
-    } catch (error) {
-      return Promise.reject(error as PulseGateError);
-    }
+    const refusal = this.refusal(entries);
+    if (refusal !== undefined) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
       const call: Call = { results: new Array<Appended>(entries.length), missing: entries.length, resolve, reject };
       const pending = entries.map((entry, i) => this.pendingOf(entry, call, i));
@@ -156,7 +153,7 @@ export class Intake {
     }
   }
 
-  private checkRoom(entries: readonly AppendEntry[]): void {
+  private refusal(entries: readonly AppendEntry[]): PulseGateError | undefined {
     let bytes = 0;
     for (const { bytes: body, eventId, stream, idempotencyKey } of entries) {
       const names = { tenant: stream.tenantId.length, eventId: eventId.length, key: idempotencyKey?.length ?? 0 };
@@ -167,14 +164,14 @@ export class Intake {
         names.eventId === 0 ||
         idempotencyKey === ""
       ) {
-        throw new PulseGateError(
+        return new PulseGateError(
           "internal",
           "A name is empty or longer than 255 characters; names are checked before the log.",
         );
       }
       const frame = frameBytes({ ...names, body: body.length });
       if (frame + BLOCK_HEADER_BYTES + SEGMENT_HEADER_BYTES > this.options.segmentBytes) {
-        throw new PulseGateError(
+        return new PulseGateError(
           "event_too_large",
           `An event of ${body.length} bytes does not fit a segment of ${this.options.segmentBytes} bytes.`,
         );
@@ -185,9 +182,10 @@ export class Intake {
     const isOver = this.entries + entries.length > pendingEntriesMax || this.bytes + bytes > pendingBytesMax;
     // A call that is larger than the bounds by itself is taken when nothing else waits.
     if (isOver && this.entries > 0)
-      throw new PulseGateError("overloaded", "Too much is waiting to be written to the ingestion log.", {
+      return new PulseGateError("overloaded", "Too much is waiting to be written to the ingestion log.", {
         retryAfterMs: 1000,
       });
+    return undefined;
   }
 
   private pendingOf(entry: AppendEntry, call: Call, index: number): PendingEntry {

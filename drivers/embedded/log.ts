@@ -5,18 +5,10 @@ import type { Clock, Logger } from "../../core/environment.ts";
 import type {
   AppendEntry,
   Appended,
-  Claims,
-  ControlStore,
-  DeadLetter,
-  DeadLetterQuery,
   IngestionLog,
-  LaneCommit,
-  LaneId,
-  LaneState,
   LogEntry,
   Position,
   ReadLimits,
-  Settlement,
   Stream,
   StreamBounds,
   StreamKey,
@@ -24,7 +16,6 @@ import type {
 import type { LogMetrics } from "../../core/ingestion/metrics.ts";
 import { Appender, type AppendStart } from "./appender.ts";
 import { Arrivals } from "./arrivals.ts";
-import { SlotClaims } from "./claims.ts";
 import { type Disk, isOutOfSpace, realDisk } from "./disk.ts";
 import { LogFiles } from "./files.ts";
 import { findEvent } from "./find.ts";
@@ -32,6 +23,7 @@ import { type LogFolder, openFolder, removeTemporaries } from "./folder.ts";
 import { IdIndex } from "./id-index.ts";
 import { Intake, type PendingEntry } from "./intake.ts";
 import { type KeeperClient, type KeeperReply, startKeeperHere, startKeeperThread } from "./keeper-client.ts";
+import { StoredLanes } from "./lane-store.ts";
 import { type FolderLock, lockFolder } from "./lock.ts";
 import { StreamReader } from "./reader.ts";
 import { recover, type Recovered } from "./recovery.ts";
@@ -118,8 +110,7 @@ interface Parts {
   readonly state: StateStore;
 }
 
-class OwnedLog implements EmbeddedLog {
-  readonly control: ControlStore;
+class OwnedLog extends StoredLanes implements EmbeddedLog {
   readonly failed: Promise<PulseGateError>;
   private readonly parts: Parts;
   private readonly windowMs: number;
@@ -130,7 +121,6 @@ class OwnedLog implements EmbeddedLog {
   private readonly files: LogFiles;
   private readonly reader: StreamReader;
   private readonly trimmer: Trimmer;
-  private readonly slotClaims: SlotClaims;
   private readonly failure = Promise.withResolvers<PulseGateError>();
   private readonly closing = new AbortController();
   private readonly toIndex: Sealed[] = [];
@@ -143,16 +133,15 @@ class OwnedLog implements EmbeddedLog {
   private awaited: ((reply: KeeperReply) => void) | undefined;
 
   constructor(parts: Parts) {
-    const { options, disk, folder, state } = parts;
+    super(parts.state, ALL_SLOTS);
+    const { options, disk, folder } = parts;
     this.parts = parts;
     this.windowMs = options.windowMs ?? 24 * 3_600_000;
-    this.control = state.control;
     this.failed = this.failure.promise;
     this.streams = new StreamTable(folder.identity);
     this.ids = new IdIndex(options.dedupBytesMax ?? 64 * MIB);
     this.files = new LogFiles({ disk, folder, wait: false });
     this.reader = new StreamReader({ files: this.files, streams: this.streams, range: this.progress });
-    this.slotClaims = new SlotClaims(state, ALL_SLOTS);
     this.trimmer = new Trimmer({
       disk,
       folder,
@@ -372,39 +361,6 @@ class OwnedLog implements EmbeddedLog {
   find(tenantId: string, eventId: string): Promise<(Position & { readonly receivedAt: number }) | undefined> {
     const { files, streams, ids, progress } = this;
     return findEvent({ files, streams, ids, range: progress }, tenantId, eventId);
-  }
-
-  claims(_workerId: string): Promise<Claims> {
-    return this.slotClaims.claims();
-  }
-
-  async openLane(lane: LaneId, start: "tail" | "start"): Promise<LaneState> {
-    const { first, end } = await this.bounds(lane.stream);
-    return this.parts.state.openLane(lane, start === "tail" ? end : first);
-  }
-
-  async loadLane(lane: LaneId): Promise<LaneState | undefined> {
-    return this.parts.state.loadLane(lane);
-  }
-
-  async lanes(tenantId?: string) {
-    return this.parts.state.lanes(tenantId);
-  }
-
-  commit(commits: readonly LaneCommit[]): Promise<PromiseSettledResult<void>[]> {
-    return this.parts.state.commit(commits);
-  }
-
-  async settlement(lane: LaneId, sequence: number): Promise<Settlement | undefined> {
-    return this.parts.state.settlement(lane, sequence);
-  }
-
-  async deadLetters(query: DeadLetterQuery): Promise<DeadLetter[]> {
-    return this.parts.state.deadLetters(query);
-  }
-
-  async deadLetter(lane: LaneId, sequence: number): Promise<DeadLetter | undefined> {
-    return this.parts.state.deadLetter(lane, sequence);
   }
 
   async trim(stream: Stream, before: number): Promise<void> {

@@ -2,7 +2,7 @@ import fs from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { slotOf } from "../../core/ingestion/log.ts";
+import { type DeadLetter, slotOf } from "../../core/ingestion/log.ts";
 import { type EmbeddedLog, type EmbeddedLogOptions, openEmbeddedLog } from "./index.ts";
 import { SimDisk } from "./sim-disk.ts";
 import { entryOf, noMetrics, quietLogger, seeded, SteppedClock } from "./testing.ts";
@@ -136,9 +136,7 @@ describe("trimming", () => {
     const lane = { stream: { tenantId: "t", partition: 0 }, sink: "raw" };
     await log.openLane(lane, "start");
     const claims = await log.claims("w");
-    const [held] = await Array.fromAsync({
-      [Symbol.asyncIterator]: () => takeOne(claims.held(new AbortController().signal)),
-    });
+    const [held] = await Array.fromAsync(takeOne(claims.held(new AbortController().signal)));
     const claim = held?.find(({ slot }) => slot === slotOf(lane.stream));
     if (claim === undefined) throw new Error("no claim");
     await fill(log, "t", 0, 120);
@@ -216,3 +214,23 @@ async function* takeOne<T>(source: AsyncIterable<T>): AsyncGenerator<T> {
     return;
   }
 }
+
+describe("state", () => {
+  it("is not touched by a commit that can't be written as a whole", async () => {
+    const log = await open();
+    const lane = { stream: { tenantId: "t", partition: 0 }, sink: "raw" };
+    await log.openLane(lane, "start");
+    const [held] = await Array.fromAsync(takeOne((await log.claims("w")).held(new AbortController().signal)));
+    const claim = held?.find(({ slot }) => slot === slotOf(lane.stream));
+    if (claim === undefined) throw new Error("no claim");
+    const settlement = { from: 0, to: 1, exceptions: [], configRevision: 1, settledAt: 0 };
+    const unwritable = { lane, sequence: 0, bytes: Symbol("no data") } as unknown as DeadLetter;
+    await expect(log.commit([{ lane, claim, settlement, deadLetters: [unwritable] }])).rejects.toMatchObject({
+      code: "log_unavailable",
+    });
+    expect(await log.loadLane(lane)).toMatchObject({ cursor: 0, delivered: 0 });
+    expect(await log.settlement(lane, 0)).toBeUndefined();
+    expect(await log.commit([{ lane, claim, settlement, deadLetters: [] }])).toMatchObject([{ status: "fulfilled" }]);
+    await log.close();
+  });
+});

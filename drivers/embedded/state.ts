@@ -57,7 +57,7 @@ export class StateStore {
     return this.write(() =>
       slots.map((slot) => {
         const epoch = this.epochOf(slot) + 1;
-        this.meta.put(`epoch/${slot}`, epoch);
+        void this.meta.put(`epoch/${slot}`, epoch);
         return { slot, epoch };
       }),
     );
@@ -75,7 +75,7 @@ export class StateStore {
       const existing = this.laneRows.get(key);
       if (existing !== undefined) return existing.state;
       const state: LaneState = { start, cursor: start, delivered: 0, filtered: {}, dead: 0, erased: 0 };
-      this.laneRows.put(key, { lane: plainLane(lane), state });
+      void this.laneRows.put(key, { lane: plainLane(lane), state });
       return state;
     });
   }
@@ -111,9 +111,9 @@ export class StateStore {
         `the settlement of ${settlement.from} to ${settlement.to} does not start at the cursor ${row.state.cursor}`,
       );
     }
-    this.laneRows.put(key, { lane: row.lane, state: advance(row.state, settlement) });
-    this.settlements.put([key, settlement.to], settlement);
-    for (const letter of deadLetters) this.letters.put([key, letter.sequence], letter);
+    void this.laneRows.put(key, { lane: row.lane, state: advance(row.state, settlement) });
+    void this.settlements.put([key, settlement.to], settlement);
+    for (const letter of deadLetters) void this.letters.put([key, letter.sequence], letter);
     return undefined;
   }
 
@@ -178,13 +178,13 @@ export class StateStore {
   /** From here on only a clean close tells again. */
   async clearCleanEnd(): Promise<void> {
     await this.write(() => {
-      this.meta.remove("clean");
+      void this.meta.remove("clean");
     });
   }
 
   async putCleanEnd(end: CleanEnd): Promise<void> {
     await this.write(() => {
-      this.meta.put("clean", end);
+      void this.meta.put("clean", end);
     });
   }
 
@@ -194,7 +194,8 @@ export class StateStore {
 
   private async write<T>(action: () => T): Promise<T> {
     try {
-      return await this.env.transaction(action);
+      // A child transaction: what a thrown error leaves half done is rolled back, without undoing others' writes.
+      return await this.env.childTransaction(action);
     } catch (cause) {
       if (cause instanceof PulseGateError) throw cause;
       throw new PulseGateError(
@@ -214,7 +215,7 @@ export class StateStore {
           const current = controls.get(key)?.version ?? 0;
           if (current !== version)
             throw new PulseGateError("version_conflict", `"${key}" is at version ${current}, not ${version}.`);
-          controls.put(key, { value, version: version + 1 });
+          void controls.put(key, { value, version: version + 1 });
           return version + 1;
         }),
       list: async (prefix) => [

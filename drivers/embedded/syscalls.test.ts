@@ -74,7 +74,7 @@ function judge(lines: readonly string[]) {
     else {
       const data = call.startsWith("pwrite64(")
         ? call
-        : /^<\.\.\. pwrite64 resumed/.test(call)
+        : call.startsWith("<... pwrite64 resumed")
           ? unfinished.get(thread)
           : undefined;
       // strace prints a quote within a string as \".

@@ -123,12 +123,13 @@ describe("a lane's window", () => {
   });
 
   it("probes with events that never failed first, then in turn", () => {
-    const window = windowWith(4);
-    const failed = window.takeBatch({ ...LIMITS, eventsMax: 2 });
-    for (const slot of failed) {
+    const window = windowWith(2);
+    for (const slot of window.takeBatch(LIMITS)) {
       slot.tries = 1;
       window.giveBack(slot);
     }
+    window.push(entries(2, 4), 0);
+    for (const slot of window.takeFresh(2)) window.prepared(slot, EVENT, 10);
     const probes: number[] = [];
     for (let i = 0; i < 8; i++) {
       const [probe] = window.takeProbe() as [Slot];

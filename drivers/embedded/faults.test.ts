@@ -105,6 +105,9 @@ describe("a full disk", () => {
 
   it("refuses with log_full when no further segment can be made, and recovers by itself", async () => {
     const log = await open();
+    while (!disk.paths.some((name) => name.endsWith("0000000002.seg"))) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
     disk.isFull = true;
     const stored: string[] = [];
     const refusals: unknown[] = [];

@@ -196,11 +196,10 @@ export class LaneWindow {
 
   /** The event that shows best whether the target works: one that never failed, or else the one that was not asked for longest. */
   takeProbe(): Slot[] {
-    const head = nextIn(this.#ready, "ready");
-    const probe = this.#untried === 0 ? head : this.#firstUntried();
+    const probe = this.#untried === 0 ? nextIn(this.#ready, "ready") : this.#firstUntried();
     if (probe === undefined) return [];
-    // One from the middle stays in the queue: whoever comes upon it there looks at its state.
-    if (probe === head) this.#ready.shift();
+    // Out of the queue, wherever it stands: left there it would have two turns once it is given back.
+    this.#ready.remove(probe);
     this.#move(probe, "sending");
     return [probe];
   }

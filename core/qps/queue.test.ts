@@ -4,13 +4,18 @@ import { Fifo, MinHeap } from "./queue.ts";
 
 it("a queue gives back what it was given, in order, whatever the interleaving", () => {
   fc.assert(
-    fc.property(fc.array(fc.constantFrom("push", "shift", "pop"), { maxLength: 3_000 }), (actions) => {
+    fc.property(fc.array(fc.constantFrom("push", "shift", "pop", "remove"), { maxLength: 3_000 }), (actions) => {
       const queue = new Fifo<number>();
       const model: number[] = [];
       actions.forEach((action, i) => {
         if (action === "push") {
           queue.push(i);
           model.push(i);
+        }
+        if (action === "remove") {
+          const middle = model[model.length >> 1] ?? -1;
+          queue.remove(middle);
+          model.splice(model.indexOf(middle), model.length > 0 ? 1 : 0);
         }
         const taken = action === "shift" ? queue.shift() : action === "pop" ? queue.pop() : i;
         const expected = action === "shift" ? model.shift() : action === "pop" ? model.pop() : i;

@@ -33,6 +33,12 @@ export class Fifo<T> {
     return this.size === 0 ? undefined : this.#items.pop();
   }
 
+  /** Takes out the first that is this item; costs as much as there are items. */
+  remove(item: T): void {
+    const at = this.#items.indexOf(item, this.#head);
+    if (at !== -1) this.#items.splice(at, 1);
+  }
+
   last(): T | undefined {
     return this.size === 0 ? undefined : this.#items[this.#items.length - 1];
   }

@@ -35,6 +35,18 @@ describe("timers", () => {
     expect(clock.sleeping).toBe(0);
   });
 
+  it("that are cancelled do not pile up until their time", async () => {
+    const clock = new SimClock();
+    const timers = new Timers(clock);
+    let rung = 0;
+    const kept = Array.from({ length: 50 }, (_, i) => timers.after(30_000 + i, () => (rung += 1)));
+    for (let i = 0; i < 100_000; i++) timers.after(60_000, () => (rung += 1_000)).cancel();
+    kept[0]?.cancel();
+    expect(timers.size).toBeLessThan(2_100);
+    await clock.advance(60_000);
+    expect([rung, timers.size]).toEqual([49, 0]);
+  });
+
   it("may be set by another that runs", async () => {
     const clock = new SimClock();
     const timers = new Timers(clock);

@@ -10,9 +10,12 @@ interface Entry extends Timer {
   run: (() => void) | undefined;
 }
 
+/** Cancelled timers are thrown out when they are the most, and so many at least. */
+const CANCELLED_MIN = 1_000;
+
 /**
  * Many timers on one sleep of the clock: a worker with ten thousand lanes has one pending sleep.
- * Cancelled timers stay in the heap until their time; they cost no wake-up that was not due anyway.
+ * Most are deadlines that never come, so a cancelled one is only marked, and swept out with others.
  */
 export class Timers {
   readonly clock: Clock;
@@ -20,6 +23,7 @@ export class Timers {
   #sleepingUntil = Number.POSITIVE_INFINITY;
   #alarm: AbortController | undefined;
   #closed = false;
+  #cancelled = 0;
 
   constructor(clock: Clock) {
     this.clock = clock;
@@ -31,7 +35,7 @@ export class Timers {
 
   /** Runs `run` once after `ms`, unless cancelled. */
   after(ms: number, run: () => void): Timer {
-    const entry: Entry = { at: this.now() + Math.max(0, ms), run, cancel: () => (entry.run = undefined) };
+    const entry: Entry = { at: this.now() + Math.max(0, ms), run, cancel: () => this.#cancel(entry) };
     if (this.#closed) return entry;
     this.#heap.push(entry);
     if (entry.at < this.#sleepingUntil) this.#sleep(entry.at);
@@ -47,6 +51,20 @@ export class Timers {
   close(): void {
     this.#closed = true;
     this.#alarm?.abort();
+  }
+
+  /** How many are kept, cancelled ones included. */
+  get size(): number {
+    return this.#heap.size;
+  }
+
+  #cancel(entry: Entry): void {
+    if (entry.run === undefined) return;
+    entry.run = undefined;
+    this.#cancelled += 1;
+    if (this.#cancelled < CANCELLED_MIN || this.#cancelled * 2 < this.#heap.size) return;
+    this.#heap.retain(({ run }) => run !== undefined);
+    this.#cancelled = 0;
   }
 
   #sleep(until: number): void {
@@ -66,9 +84,10 @@ export class Timers {
     for (let entry = this.#heap.peek(); entry !== undefined; entry = this.#heap.peek()) {
       if (entry.run !== undefined && entry.at > now) break;
       this.#heap.pop();
-      const run = entry.run;
+      const { run } = entry;
       entry.run = undefined;
-      run?.();
+      if (run === undefined) this.#cancelled -= 1;
+      else run();
     }
     const next = this.#heap.peek();
     if (next !== undefined && next.at < this.#sleepingUntil) this.#sleep(next.at);

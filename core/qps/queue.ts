@@ -50,7 +50,7 @@ export class Fifo<T> {
 
 /** A binary heap: the smallest key first; equal keys in no promised order. */
 export class MinHeap<T> {
-  readonly #items: T[] = [];
+  #items: T[] = [];
   readonly #key: (item: T) => number;
 
   constructor(key: (item: T) => number) {
@@ -87,6 +87,13 @@ export class MinHeap<T> {
     if (items.length === 0 || moved === undefined) return top;
     this.#sink(moved);
     return top;
+  }
+
+  /** Drops what is not to be kept. */
+  retain(keep: (item: T) => boolean): void {
+    const kept = this.#items.filter(keep);
+    this.#items = [];
+    for (const item of kept) this.push(item);
   }
 
   #sink(moved: T): void {

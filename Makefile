@@ -36,5 +36,6 @@ clean: ## remove what was built and installed
 node_modules/.installed: package.json package-lock.json
 	@command -v npm >/dev/null || { echo "npm is missing. Install Node.js 20 or newer with npm (Debian: apt-get install nodejs npm), then run make again." >&2; exit 1; }
 	@echo "Installing packages (first time: about a minute) ..."
-	@npm ci --no-audit --no-fund --loglevel=error
+	@# Not `npm ci`: it refuses a lock file that lacks the optional packages of platforms that a registry does not serve.
+	@npm install --no-save --no-audit --no-fund --loglevel=error
 	@touch $@

@@ -3,7 +3,7 @@ import { planOf } from "./plan.ts";
 import { simulate } from "./run.ts";
 
 /** `PULSEGATE_SEEDS=5000` runs more; `PULSEGATE_SEED=123` runs one again. */
-const SEEDS = Number(process.env.PULSEGATE_SEEDS ?? 400);
+const SEEDS = Number(process.env.PULSEGATE_SEEDS ?? 600);
 const ONLY = process.env.PULSEGATE_SEED;
 
 it("keeps every promise of the lanes, whatever fails", { timeout: 600_000 }, async () => {

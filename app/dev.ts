@@ -12,7 +12,7 @@ import { openLog, runInstance } from "./instance.ts";
 import { removeRuntimeFile, writeRuntimeFile } from "./runtime-file.ts";
 import { reportFailure } from "./start.ts";
 import { banner } from "./dev/banner.ts";
-import { DEV_CONFIG } from "./dev/default-config.ts";
+import { DEMO_KEY, DEV_CONFIG } from "./dev/default-config.ts";
 import { startEmbeddedPostgres } from "./dev/embedded-postgres.ts";
 
 export interface DevOptions {
@@ -97,7 +97,8 @@ function atHome(config: LoadedConfig, options: DevOptions, { dataDir, adminToken
     http: { host: "127.0.0.1", port: options.port },
     ops: { host: "127.0.0.1", port: options.opsPort, adminToken },
   };
-  return { ...config, settings };
+  // The demo key is no secret, and as a word it is also the demo tenant's name.
+  return { ...config, settings, secrets: config.secrets.filter((secret) => secret !== DEMO_KEY) };
 }
 
 function refuse(result: ParseResult & { ok: false }): number {
@@ -123,7 +124,7 @@ interface Announcement extends DevPlace {
 async function announce({ gateway, options, dataDir, adminToken, databaseUrl }: Announcement): Promise<void> {
   const demo = options.config === undefined;
   const { dataUrl, opsUrl } = gateway;
-  const key = demo ? "demo" : undefined;
+  const key = demo ? DEMO_KEY : undefined;
   await writeRuntimeFile(dataDir, { pid: process.pid, dataUrl, opsUrl, adminToken, databaseUrl, key });
   console.log(banner({ dataUrl, opsUrl, dataDir: options.data, embedded: options.databaseUrl === undefined, demo }));
 }

@@ -26,7 +26,7 @@ export async function start(
     }
     return child.exitCode;
   };
-  const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream });
+  const lines = createInterface({ input: child.stdout });
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   lines.on("line", (line) => {
     if (ready(line)) resolve(line);

@@ -93,7 +93,7 @@ export class Gate {
   /** A document of the admin API. */
   async admin<T>(path: string): Promise<T> {
     const runtime = await readRuntimeFile(this.#options.dataDir);
-    if (runtime === undefined) throw new Error("PulseGate does not run");
+    if (runtime === undefined) throw new Error(`PulseGate does not run: ${this.faults.join("; ")}`);
     const headers = { authorization: `Bearer ${runtime.adminToken}` };
     const response = await fetch(`${runtime.opsUrl}/admin/v1/${path}`, { headers });
     if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);

@@ -13,7 +13,7 @@ import { realDisk } from "./disk.ts";
 import { LogFiles } from "./files.ts";
 import { findEvent } from "./find.ts";
 import { IdIndex } from "./id-index.ts";
-import type { EmbeddedLogHandle } from "./log.ts";
+import type { EmbeddedLogHandle } from "./options.ts";
 import { StoredLanes } from "./lane-store.ts";
 import { StreamReader } from "./reader.ts";
 import { SharedProgress } from "./shared.ts";

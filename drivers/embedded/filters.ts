@@ -4,7 +4,7 @@ import type { Disk } from "./disk.ts";
 import { type LogFolder, publishFile, segmentPath } from "./folder.ts";
 
 const HEADER_BYTES = 64;
-const MAGIC = 0x31_46_47_50;
+const MAGIC = 0x32_46_47_50;
 
 /** Plain data, so that it can be posted between threads; `bits` is shared memory. */
 export interface FilterGroup {

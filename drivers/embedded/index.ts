@@ -1,2 +1,3 @@
-export { attachEmbeddedLog, type AttachedLog } from "./attach.ts";
-export { type EmbeddedLog, type EmbeddedLogHandle, type EmbeddedLogOptions, openEmbeddedLog } from "./log.ts";
+export { type AttachedLog, attachEmbeddedLog } from "./attach.ts";
+export { openEmbeddedLog } from "./log.ts";
+export type { EmbeddedLog, EmbeddedLogHandle, EmbeddedLogOptions } from "./options.ts";

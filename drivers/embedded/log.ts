@@ -1,11 +1,9 @@
 import fs from "node:fs";
 import path from "node:path";
 import { PulseGateError } from "../../core/canonical/errors.ts";
-import type { Clock, Logger } from "../../core/environment.ts";
 import type {
   AppendEntry,
   Appended,
-  IngestionLog,
   LogEntry,
   Position,
   ReadLimits,
@@ -13,7 +11,6 @@ import type {
   StreamBounds,
   StreamKey,
 } from "../../core/ingestion/log.ts";
-import type { LogMetrics } from "../../core/ingestion/metrics.ts";
 import { Appender, type AppendStart } from "./appender.ts";
 import { Arrivals } from "./arrivals.ts";
 import { type Disk, isOutOfSpace, realDisk } from "./disk.ts";
@@ -25,6 +22,7 @@ import { Intake, type PendingEntry } from "./intake.ts";
 import { type KeeperClient, type KeeperReply, startKeeperHere, startKeeperThread } from "./keeper-client.ts";
 import { StoredLanes } from "./lane-store.ts";
 import { type FolderLock, lockFolder } from "./lock.ts";
+import type { EmbeddedLog, EmbeddedLogHandle, EmbeddedLogOptions } from "./options.ts";
 import { StreamReader } from "./reader.ts";
 import { recover, type Recovered } from "./recovery.ts";
 import { Repeats } from "./repeats.ts";
@@ -35,46 +33,10 @@ import { ALL_SLOTS, StateStore } from "./state.ts";
 import { StreamTable } from "./streams.ts";
 import { Trimmer } from "./trimmer.ts";
 
-export interface EmbeddedLogOptions {
-  /** The log's folder; made when missing. */
-  readonly path: string;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly metrics: LogMetrics;
-  /** Size of a new log's segments; 64 MiB. An existing log keeps its own. */
-  readonly segmentBytes?: number | undefined;
-  /** How long ids and keys are recognised; 24 hours. */
-  readonly windowMs?: number | undefined;
-  /** Memory for recognising them; 64 MiB, about 33 million names. Beyond it the oldest are forgotten. */
-  readonly dedupBytesMax?: number | undefined;
-  /** Names that one filter covers, about a million; a filter is the unit that is forgotten. */
-  readonly filterIdsMax?: number | undefined;
-  /** What may wait for its write at once; 100,000 entries, 64 MiB. */
-  readonly pendingEntriesMax?: number | undefined;
-  readonly pendingBytesMax?: number | undefined;
-  /** Of one group commit; 4 MiB. */
-  readonly commitBytesMax?: number | undefined;
-  /** For tests: another disk. Chores are then done on this thread. */
-  readonly disk?: Disk | undefined;
-}
-
-/** What a worker thread needs to attach; may be posted or given as worker data. */
-export interface EmbeddedLogHandle {
-  readonly folder: LogFolder;
-  readonly progress: SharedArrayBuffer;
-  readonly worker: { readonly index: number; readonly count: number };
-}
-
-export interface EmbeddedLog extends IngestionLog {
-  /** Worker `index` of `count` holds the slots with `slot % count === index`. */
-  handle(worker: { readonly index: number; readonly count: number }): EmbeddedLogHandle;
-  /** Resolves with the reason once the log can take nothing more until the process is started anew. */
-  readonly failed: Promise<PulseGateError>;
-}
-
 const MIB = 1 << 20;
 const RETRY_MS_MIN = 100;
 const RETRY_MS_MAX = 2_000;
+const CLOSE_WAIT_MS = 1_000;
 
 /**
  * Opens the log of a folder, as its one owner. Rejects with `log_in_use` when another process has it,
@@ -125,6 +87,7 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
   private readonly closing = new AbortController();
   private readonly toIndex: Sealed[] = [];
   private retryMs = RETRY_MS_MIN;
+  private onIndexed: (() => void) | undefined;
   private dedupReportedAt = Number.NEGATIVE_INFINITY;
   private keeper: KeeperClient | undefined;
   private appender!: Appender<PendingEntry>;
@@ -159,7 +122,7 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
     const cleanEnd = state.cleanEnd();
     const recovered = recover({ disk, folder, streams, ids, logger: options.logger, cleanEnd });
     if (cleanEnd !== undefined) await state.clearCleanEnd();
-    const keeping = { folder, filterIdsMax: options.filterIdsMax ?? MIB };
+    const keeping = { folder, filterIdsMax: options.filterIdsMax ?? 4 * MIB };
     const onReply = (reply: KeeperReply): void => this.onKeeper(reply);
     this.keeper =
       options.disk === undefined ? startKeeperThread(keeping, onReply) : startKeeperHere({ ...keeping, disk }, onReply);
@@ -304,6 +267,7 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
     this.progress.announce();
     this.toIndex.shift();
     const [next] = this.toIndex;
+    if (next === undefined) this.onIndexed?.();
     if (next !== undefined) this.keeper?.send({ type: "index", sealed: next });
     this.trimmer.run();
     this.reportDedup();
@@ -380,6 +344,7 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
   private async shutDown(): Promise<void> {
     const { state, lock } = this.parts;
     await this.appender.drained();
+    await this.indexedOrLate();
     this.closing.abort();
     try {
       await this.keeper?.close();
@@ -392,6 +357,14 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
       await state.close();
       await lock.release();
     }
+  }
+
+  /** A sidecar that is made now need not be made up for by the next start; but it is not worth a long wait. */
+  private async indexedOrLate(): Promise<void> {
+    if (this.toIndex.length === 0 || this.appender.isFailed) return;
+    const indexed = new AbortController();
+    this.onIndexed = () => indexed.abort();
+    await this.parts.options.clock.sleep(CLOSE_WAIT_MS, indexed.signal);
   }
 }
 

@@ -41,6 +41,10 @@ export function openSidecar(disk: Disk, folder: LogFolder, segment: number): Ope
   return undefined;
 }
 
+/** Windows of id sections: a false alarm of a filter must leave nothing behind for the collector. */
+const spareWindows: Buffer[] = [];
+const SPARE_WINDOWS_MAX = 64;
+
 /** Frame offsets of the ids with this hash, newest first. */
 export async function findIds(
   sidecar: OpenSidecar,
@@ -49,17 +53,22 @@ export async function findIds(
 ): Promise<number[]> {
   const { header, file } = sidecar;
   const window = windowOf(hash.hi, header.ids, header.idSlack);
-  const bytes = Buffer.allocUnsafe((window.to - window.from) * ID_RECORD_BYTES);
+  const length = (window.to - window.from) * ID_RECORD_BYTES;
+  let spare = spareWindows.pop();
+  if (spare === undefined || spare.length < length)
+    spare = Buffer.allocUnsafeSlow(2 ** Math.ceil(Math.log2(length + 1)));
+  const bytes = spare.subarray(0, length);
   const reading = readAt(file, bytes, layoutOf(header).idsAt + window.from * ID_RECORD_BYTES);
   if (reading !== undefined) await reading;
   const found: number[] = [];
   for (
     let at = lowerBound(bytes, ID_RECORD_BYTES, hash.hi);
-    at < bytes.length && bytes.readUInt32LE(at) === hash.hi;
+    at < length && bytes.readUInt32LE(at) === hash.hi;
     at += ID_RECORD_BYTES
   ) {
     if (bytes.readUInt32LE(at + 4) === hash.lo) found.push(bytes.readUInt32LE(at + 8) * 8);
   }
+  if (spareWindows.length < SPARE_WINDOWS_MAX) spareWindows.push(spare);
   return found.reverse();
 }
 

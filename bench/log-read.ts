@@ -24,7 +24,8 @@ interface Task {
 }
 
 if (!isMainThread) parentPort?.postMessage(await readAll(workerData as Task));
-else if (values.help) console.log("node bench/log-read.ts [--tenants 1,100,10000] [--events 600000] [--bytes 250] [--json] [--out FILE]");
+else if (values.help)
+  console.log("node bench/log-read.ts [--tenants 1,100,10000] [--events 600000] [--bytes 250] [--json] [--out FILE]");
 else await main();
 
 async function main(): Promise<void> {
@@ -41,7 +42,9 @@ async function measure(tenants: number): Promise<object> {
   const log = await openEmbeddedLog({ path: folder.path, clock: benchClock, logger: quiet, metrics: silent });
   const make = entryMaker({ bytes: Number(values.bytes), tenants });
   for (let left = Number(values.events); left > 0; left -= 2_000) await log.append(Array.from({ length: 2_000 }, make));
-  const thread = new Worker(import.meta.filename, { workerData: { handle: log.handle({ index: 0, count: 1 }), tenants } satisfies Task });
+  const thread = new Worker(import.meta.filename, {
+    workerData: { handle: log.handle({ index: 0, count: 1 }), tenants } satisfies Task,
+  });
   const [result] = (await once(thread, "message")) as [object];
   await once(thread, "exit");
   await log.close();

@@ -7,7 +7,7 @@ export const systemClock: Clock = {
   monotonic: () => performance.now(),
   sleep: async (ms, signal) => {
     try {
-      await sleepFor(ms, undefined, signal === undefined ? {} : { signal });
+      await sleepFor(Math.max(0, ms), undefined, signal === undefined ? {} : { signal });
     } catch (error) {
       if (signal === undefined || !signal.aborted) throw error;
     }

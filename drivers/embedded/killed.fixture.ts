@@ -18,7 +18,19 @@ for (let client = 0; client < 16; client++) {
       const entry = entryOf(`tenant_${client % 3}`, `${prefix}-${n++}`, n % 900);
       const [result] = await log.append([entry]);
       if (result?.type !== "appended") throw new Error("not appended");
-      writeSync(1, `${entry.stream.tenantId} ${result.sequence} ${entry.eventId}\n`);
+      print(`${entry.stream.tenantId} ${result.sequence} ${entry.eventId}\n`);
     }
   })();
+}
+
+/** A pipe that is full for now is no reason to die before the kill. */
+function print(line: string): void {
+  for (;;) {
+    try {
+      writeSync(1, line);
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+    }
+  }
 }

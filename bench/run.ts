@@ -10,6 +10,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { delivery } from "./delivery.ts";
+import { growth } from "./growth.ts";
 import { ingest, type IngestOptions } from "./ingest.ts";
 import { machine } from "./lib/machine.ts";
 import { openLoopBench } from "./open-loop.ts";
@@ -24,7 +25,8 @@ const BENCHES: Record<string, (options: IngestOptions) => Promise<unknown>> = {
   profile,
   sink: () => script("postgres-sink.ts"),
   log: () => script("log-append.ts"),
-  growth: () => script("log-growth.ts"),
+  growth,
+  "log-growth": () => script("log-growth.ts"),
 };
 
 const LONG: IngestOptions = { rounds: 5, seconds: 8 };

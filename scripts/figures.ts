@@ -1,19 +1,127 @@
-type Json = Record<string, unknown>;
-type Result = (bench: string) => Json | undefined;
+type Json = { readonly [key: string]: Json } | readonly Json[] | string | number | boolean | undefined;
+export type Results = (bench: string) => Json;
 
 interface Row {
   readonly what: string;
   readonly bench: string;
-  /** Path to the figure within the bench's result. */
-  readonly figure: string;
-  readonly unit: string;
-  /** Path to the reference that it is a share of, if it is one. */
-  readonly beside?: string;
+  /** Figures within the bench's result, in the order of the text's `{}`. */
+  readonly figures: readonly string[];
+  readonly text: string;
 }
 
-const ROWS: readonly Row[] = [];
+const ROWS: readonly Row[] = [
+  {
+    what: "1 KB POST, 64 connections",
+    bench: "ingest",
+    figures: [
+      "post1KB_64.gate.perSecond",
+      "post1KB_64.ratio.median",
+      "post1KB_64.gate.p99Ms",
+      "post1KB_64.gate.cpuMicrosEach",
+    ],
+    text: "{}/s, **{} × the echo**, p99 {} ms, {} µs of CPU each",
+  },
+  {
+    what: "1 KB POST, 256 connections",
+    bench: "ingest",
+    figures: [
+      "post1KB_256.gate.perSecond",
+      "post1KB_256.ratio.median",
+      "post1KB_256.gate.p99Ms",
+      "post1KB_256.gate.cpuMicrosEach",
+    ],
+    text: "{}/s, **{} × the echo**, p99 {} ms, {} µs of CPU each",
+  },
+  {
+    what: "NDJSON, 100 × 250 B a request",
+    bench: "ingest",
+    figures: ["ndjson.eventsPerSecond", "ndjson.ratio.median", "ndjson.cpuMicrosPerEvent"],
+    text: "{} events/s, **{} ×** a loop that only parses the lines, {} µs of CPU each",
+  },
+  {
+    what: "Ack at half of the peak, requests on schedule",
+    bench: "open-loop",
+    figures: ["ratePerSecond", "gate.p50Ms", "gate.p99Ms", "echo.p99Ms", "owedP99Ms"],
+    text: "{}/s: p50 {} ms, p99 {} ms (echo {} ms; allowed: echo + two 16 KB syncs + 1 ms = {} ms)",
+  },
+  {
+    what: "POST → row in PostgreSQL, 64 connections, all on this machine",
+    bench: "delivery",
+    figures: [
+      "post1KB_64.rowsPerSecond",
+      "post1KB_64.ratio.median",
+      "post1KB_64.gateCpuMicrosEach",
+      "post1KB_64.postgresCpuMicrosEach",
+    ],
+    text: "{} rows/s, **{} × the echo's requests**, CPU {} µs here + {} µs in PostgreSQL",
+  },
+  {
+    what: "The same, NDJSON 100 × 250 B",
+    bench: "delivery",
+    figures: ["ndjson.rowsPerSecond", "ndjson.gateCpuMicrosEach", "ndjson.postgresCpuMicrosEach"],
+    text: "{} rows/s, CPU {} µs here + {} µs in PostgreSQL",
+  },
+  {
+    what: "Load profile of the founding text, POST → row",
+    bench: "profile",
+    figures: [
+      "steps.0.rate",
+      "steps.0.p99Ms",
+      "steps.0.failed",
+      "steps.1.rate",
+      "steps.1.p99Ms",
+      "steps.1.failed",
+      "steps.1.generator",
+    ],
+    text: "{}/s: ack p99 {} ms, {} failed; {}/s: ack p99 {} ms, {} failed ({})",
+  },
+  {
+    what: "`postgres_sink` alone, 1 KB rows",
+    bench: "sink",
+    figures: ["sizes.1.ratioToCopy.sink_1.median", "sizes.1.sink_1.rowsPerSecond.median"],
+    text: "**{} ×** `\\copy` into the same table, {} rows/s",
+  },
+  {
+    what: "10,000 → 10,000,000 events in the log",
+    bench: "growth",
+    figures: ["rssRatio", "rateRatio", "large.restartSeconds", "small.restartSeconds"],
+    text: "memory × {}, rate × {}, stop and restart {} s (with 10,000: {} s)",
+  },
+];
 
-/** The README's block of figures as Markdown; a bench that was not run yet is left out. */
-export function figures(result: Result): string {
-  return ROWS.length === 0 || result("ingest") === undefined ? "" : "";
+/** The README's block of figures as Markdown; what was not measured is left out. */
+export function figures(results: Results): string {
+  const rows = ROWS.flatMap((row) => {
+    const result = results(row.bench);
+    const values = row.figures.map((path) => at(result, path));
+    if (values.includes(undefined)) return [];
+    return [`| ${row.what} | ${fill(row.text, values)} |`];
+  });
+  if (rows.length === 0) return "";
+  return [method(results("ingest")), "", "| | |", "|---|---|", ...rows, ""].join("\n");
+}
+
+function at(value: Json, path: string): Json {
+  return path.split(".").reduce<Json>((inner, key) => {
+    return typeof inner === "object" ? (inner as { readonly [key: string]: Json })[key] : undefined;
+  }, value);
+}
+
+function fill(text: string, values: readonly Json[]): string {
+  let next = 0;
+  return text.replaceAll("{}", () => word(values[next++]));
+}
+
+function word(value: Json): string {
+  return typeof value === "number" ? value.toLocaleString("en-US", { maximumSignificantDigits: 3 }) : String(value);
+}
+
+function method(ingest: Json): string {
+  const fact = (path: string): string => String(at(ingest, path) ?? "?");
+  return (
+    `By \`make bench\` on ${fact("machine.cores")} cores (${fact("machine.cpu")}), Node ${fact("machine.node")}, ` +
+    `${fact("at").slice(0, 10)}. The generator, and PostgreSQL where there is one, share the machine; every ack is after ` +
+    "its sync. The reference is a bare `node:http` server that reads the body, parses it and answers 202, measured in turn " +
+    "in the same run; medians. Raw results: [bench/results/](bench/results/)."
+  );
 }

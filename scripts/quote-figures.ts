@@ -4,16 +4,16 @@
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { figures } from "./figures.ts";
+import { figures, type Results } from "./figures.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
 const README = resolve(ROOT, "README.md");
 const BLOCK = /(<!-- figures:start[^>]*-->\n)[\s\S]*?(<!-- figures:end -->)/;
 
-function result(name: string): Record<string, unknown> | undefined {
-  const path = resolve(ROOT, "bench/results", `${name}.json`);
-  return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as Record<string, unknown>) : undefined;
-}
+const result: Results = (bench) => {
+  const path = resolve(ROOT, "bench/results", `${bench}.json`);
+  return existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : undefined;
+};
 
 const before = readFileSync(README, "utf8");
 if (!BLOCK.test(before)) throw new Error("README.md has no <!-- figures:start --> … <!-- figures:end --> block");

@@ -9,22 +9,30 @@ const BIN = resolve(import.meta.dirname, "../../bin/pulsegate.mjs");
 export interface Target extends Started {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly dir: string;
+  /** Stops it and starts another process on the same folder; resolves when that is ready. */
+  restart(): Promise<Target>;
 }
 
 /** The real product as a process of its own, `pulsegate start --role all`, on free ports and a folder that is removed after. */
 export async function startPulseGate(tenantYaml = ""): Promise<Target> {
   const dir = mkdtempSync(join(tmpdir(), "pulsegate-bench-"));
   const key = randomBytes(32).toString("base64url");
-  const config = join(dir, "pulsegate.yaml");
-  writeFileSync(config, configText(dir, key, tenantYaml));
-  const started = await start(process.execPath, [BIN, "start", "--config", config], (line) => line.includes('"ready"'));
+  writeFileSync(join(dir, "pulsegate.yaml"), configText(dir, key, tenantYaml));
+  return startIn(dir, { "X-API-Key": key });
+}
+
+async function startIn(dir: string, headers: Target["headers"]): Promise<Target> {
+  const args = [BIN, "start", "--config", join(dir, "pulsegate.yaml")];
+  const started = await start(process.execPath, args, (line) => line.includes('"ready"'));
   const { data } = JSON.parse(started.line) as { data: string };
   return {
     ...started,
     url: data,
-    dir,
-    headers: { "X-API-Key": key },
+    headers,
+    restart: async () => {
+      await started.stop();
+      return startIn(dir, headers);
+    },
     stop: async (signal) => {
       const code = await started.stop(signal);
       rmSync(dir, { recursive: true });

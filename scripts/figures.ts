@@ -78,7 +78,7 @@ const ROWS: readonly Row[] = [
   {
     what: "`postgres_sink` alone, 1 KB rows",
     bench: "sink",
-    figures: ["sizes.1.ratioToCopy.sink_1.median", "sizes.1.sink_1.rowsPerSecond.median"],
+    figures: ["results.payload_1024.ratioToCopy.sink_1.median", "results.payload_1024.sink_1.rowsPerSecond.median"],
     text: "**{} ×** `\\copy` into the same table, {} rows/s",
   },
   {

@@ -19,7 +19,7 @@ export interface Disk {
   size(file: number): number;
   sync(file: number): void;
   writeSync(file: number, bytes: Uint8Array, position: number): void;
-  /** May write less than asked for; `done` gets the number of bytes. */
+  /** May write less than asked for; `done` gets the number of bytes, also before this returns. */
   write(
     file: number,
     bytes: Uint8Array,

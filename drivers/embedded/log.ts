@@ -23,6 +23,7 @@ import { type KeeperClient, type KeeperReply, startKeeperHere, startKeeperThread
 import { StoredLanes } from "./lane-store.ts";
 import { type FolderLock, lockFolder } from "./lock.ts";
 import type { EmbeddedLog, EmbeddedLogHandle, EmbeddedLogOptions } from "./options.ts";
+import { withQuickWrites } from "./quick-writes.ts";
 import { StreamReader } from "./reader.ts";
 import { recover, type Recovered } from "./recovery.ts";
 import { Repeats } from "./repeats.ts";
@@ -169,7 +170,7 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
     const { options, disk, folder } = this.parts;
     const { clock, metrics } = options;
     this.appender = new Appender<PendingEntry>({
-      disk,
+      disk: options.disk ?? withQuickWrites(disk, clock),
       folder,
       clock,
       metrics,

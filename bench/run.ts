@@ -29,7 +29,7 @@ const BENCHES: Record<string, (options: IngestOptions) => Promise<unknown>> = {
   "log-growth": () => script("log-growth.ts"),
 };
 
-const LONG: IngestOptions = { rounds: 5, seconds: 8 };
+const LONG: IngestOptions = { rounds: 5, seconds: 5 };
 const SHORT: IngestOptions = { rounds: 1, seconds: 2 };
 
 async function main(args: readonly string[]): Promise<number> {

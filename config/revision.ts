@@ -102,7 +102,7 @@ function sinkOf(sink: ParsedSink, config: unknown): SinkUse {
       backoffMaxMs: sink.retry.backoff.maxMs,
       timeoutMs: sink.retry.timeout,
     },
-    batch: { eventsMax: sink.batch.events_max, bytesMax: sink.batch.bytes_max },
+    batch: { eventsMax: sink.batch.events_max, bytesMax: sink.batch.bytes_max, lingerMs: sink.batch.linger },
     windowEvents: sink.window_events,
   };
 }

@@ -56,6 +56,11 @@ const Retry = z.strictObject({
 const Batch = z.strictObject({
   events_max: count(1, 100_000).prefault(1_000).describe("Most events in one delivery."),
   bytes_max: bytes({ min: "1KiB", max: "1GiB" }).prefault("4MiB").describe("Most bytes of events in one delivery."),
+  linger: duration({ min: "0ms", max: "10s" })
+    .prefault("10ms")
+    .describe(
+      "Between the starts of two deliveries that are not full: how long a busy lane gathers. An idle one delivers at once.",
+    ),
 });
 
 const Sink = z.strictObject({

@@ -310,7 +310,7 @@ describe("a poisoned event", () => {
       if (events.some(({ event_id }) => poison.has(event_id))) throw new Error("boom");
       return events.map(() => OK);
     };
-    const bench = await startOne(sink, { windowEvents: 8, batch: { eventsMax: 4, bytesMax: 1_000_000 } });
+    const bench = await startOne(sink, { windowEvents: 8, batch: { eventsMax: 4, bytesMax: 1_000_000, lingerMs: 0 } });
     await appendEvents(bench.log, "a", { count: 200 });
     expect(await bench.until(LANE, 200, 120_000)).toMatchObject({ delivered: 197, dead: 3 });
   });
@@ -321,7 +321,7 @@ describe("a poisoned event", () => {
       if (events.some(({ event_id }) => Number(event_id.slice(1)) < 20)) throw new Error("boom");
       return events.map(() => OK);
     };
-    const bench = await startOne(sink, { windowEvents: 8, batch: { eventsMax: 4, bytesMax: 1_000_000 } });
+    const bench = await startOne(sink, { windowEvents: 8, batch: { eventsMax: 4, bytesMax: 1_000_000, lingerMs: 0 } });
     await appendEvents(bench.log, "a", { count: 400 });
     expect(await bench.until(LANE, 400, 600_000)).toMatchObject({ delivered: 380, dead: 20 });
   });

@@ -2,6 +2,7 @@ import { LaneWindow, type Slot } from "../core/ingestion/lane-window.ts";
 import type { Claim, LaneId, ReadLimits } from "../core/ingestion/log.ts";
 import { settlementOf } from "../core/ingestion/settle.ts";
 import { fullJitterMs } from "../core/qps/backoff.ts";
+import { Alarm } from "./alarm.ts";
 import { Calls } from "./call.ts";
 import { decodeOnly, type Prepared, runChain } from "./chain.ts";
 import { deliver, SENDS_MAX } from "./delivery.ts";
@@ -10,7 +11,6 @@ import type { LaneOptions, LaneView } from "./lane-options.ts";
 import { LaneReport } from "./lane-report.ts";
 import { applyRound } from "./lane-round.ts";
 import type { Target } from "./target.ts";
-import type { Timer } from "./timers.ts";
 
 /** Events of one run of the chain; bounds what transforms do side by side. */
 const PREPARE_MAX = 128;
@@ -31,9 +31,14 @@ export class LaneRunner {
   readonly #window: LaneWindow;
   readonly #calls: Calls;
   readonly #report: LaneReport;
+  readonly #alarm: Alarm;
   #cursor: number;
   /** There may be entries that were not read yet. */
   #behind = false;
+  /** The last read found nothing: what comes from here on comes as it arrives. */
+  #atEnd = false;
+  /** At the stream's end, what is less than a full batch is neither read nor sent before this time. */
+  #gatherUntil = Number.NEGATIVE_INFINITY;
   #reading = false;
   #readFailures = 0;
   #readNotBefore = Number.NEGATIVE_INFINITY;
@@ -45,8 +50,6 @@ export class LaneRunner {
   #fenced = false;
   #pumping = false;
   #pumpAgain = false;
-  #timer: Timer | undefined;
-  #timerAt = NEVER;
   #held = 0;
   readonly #onStopped: (() => void)[] = [];
 
@@ -61,6 +64,7 @@ export class LaneRunner {
     });
     this.#calls = new Calls(deps.timers);
     this.#report = new LaneReport(options);
+    this.#alarm = new Alarm(deps.timers, () => this.#pump());
   }
 
   get lane(): LaneId {
@@ -158,7 +162,7 @@ export class LaneRunner {
       this.#startPrepare();
       // What was read ahead is of no use while the sink is out: memory goes to those that deliver.
       if (this.#options.target.breaker !== "closed") this.#shed();
-      this.#armTimer();
+      this.#setAlarm();
     }
     this.#startCommit();
     this.#accountBytes();
@@ -171,12 +175,27 @@ export class LaneRunner {
     if (this.#window.nextRead < before) this.#behind = true;
   }
 
+  /**
+   * Whether the lane keeps up, so that a batch gains by time to grow: a busy stream's events come a
+   * few per commit of the log, and each read, delivery and commit of a few costs nearly what a full
+   * one does. What fails is sorted out by trying, not by waiting.
+   */
+  get #keepsUp(): boolean {
+    return this.#atEnd && this.#window.isClean;
+  }
+
+  /** What could be read or sent now may as well go with what comes. The first event after a pause finds the time long over. */
+  get #gathers(): boolean {
+    return this.#keepsUp && (this.#delivering || this.#now() < this.#gatherUntil);
+  }
+
   #now(): number {
     return this.#options.deps.timers.now();
   }
 
   #startRead(): void {
     if (this.#reading || !this.#behind || this.#now() < this.#readNotBefore) return;
+    if (this.#gathers) return;
     const limits = this.#readLimits();
     if (limits === undefined) return;
     this.#behind = false;
@@ -219,7 +238,8 @@ export class LaneRunner {
       const missing = this.#stopping ? 0 : this.#window.push(entries, this.#now());
       if (missing > 0) this.#report.hole(this.#window.nextRead, missing);
       // Only an empty answer means the end: a driver may stop short, e.g. at a segment's edge.
-      if (entries.length > 0) this.#behind = true;
+      this.#atEnd = entries.length === 0;
+      if (!this.#atEnd) this.#behind = true;
     } catch (error) {
       this.#readFailures += 1;
       this.#readNotBefore = this.#now() + storeBackoffMs(deps, this.#readFailures);
@@ -280,12 +300,17 @@ export class LaneRunner {
   #startDelivery(): void {
     const { target, use } = this.#options;
     if (this.#delivering || this.#window.count("ready") === 0) return;
+    const limits = { eventsMax: this.#batchMax(), bytesMax: use.batch.bytesMax };
+    // What is being read from the end joins the batch that it was gathered for.
+    const isFull = this.#window.hasBatch(limits);
+    if (!isFull && (this.#gathers || (this.#keepsUp && this.#reading))) return;
     const permit = target.permit(this, this.#calls.abandoned);
     if (permit === "wait") return;
     const isProbe = permit === "probe";
-    const limits = { eventsMax: this.#batchMax(), bytesMax: use.batch.bytesMax };
     const slots = isProbe ? this.#window.takeProbe() : this.#window.takeBatch(limits);
     this.#delivering = true;
+    // What full batches leave over goes right after them.
+    if (!isFull) this.#gatherUntil = this.#now() + use.batch.lingerMs;
     void this.#deliver(slots, isProbe);
   }
 
@@ -350,17 +375,11 @@ export class LaneRunner {
     if (end === "fenced") this.#options.onFenced();
   }
 
-  #armTimer(): void {
+  #setAlarm(): void {
     const readAt = this.#behind && this.#readNotBefore > this.#now() ? this.#readNotBefore : NEVER;
-    const at = Math.min(this.#window.nextDueAt() ?? NEVER, readAt);
-    if (at === this.#timerAt) return;
-    this.#timer?.cancel();
-    this.#timerAt = at;
-    if (at === NEVER) return;
-    this.#timer = this.#options.deps.timers.after(at - this.#now(), () => {
-      this.#timerAt = NEVER;
-      this.#pump();
-    });
+    const isWaiting = this.#gathers && !this.#delivering && (this.#behind || this.#window.count("ready") > 0);
+    const gatherAt = isWaiting ? this.#gatherUntil : NEVER;
+    this.#alarm.set(Math.min(this.#window.nextDueAt() ?? NEVER, readAt, gatherAt));
   }
 
   #accountBytes(): void {
@@ -373,7 +392,7 @@ export class LaneRunner {
   #endIfDone(): void {
     if (this.#reading || this.#preparing || this.#delivering || this.#committing) return;
     if (this.#onStopped.length === 0) return;
-    this.#timer?.cancel();
+    this.#alarm.set(NEVER);
     this.#options.deps.budget.change(-this.#held);
     this.#held = 0;
     for (const resolve of this.#onStopped.splice(0)) resolve();

@@ -129,7 +129,7 @@ describe("a sink that misbehaves", () => {
 describe("the log's failures", () => {
   it("hold the cursor: with commits that fail or whose outcome is unknown, every event is counted once", async () => {
     const sink = new FakeSink();
-    const tenants = [tenant("a", [sinkUse("fake", { batch: { eventsMax: 7, bytesMax: 1_000_000 } })])];
+    const tenants = [tenant("a", [sinkUse("fake", { batch: { eventsMax: 7, bytesMax: 1_000_000, lingerMs: 0 } })])];
     const faults = { delayMsMax: 20, failure: 0.2, unknown: 0.2, readFailure: 0.2, deadLetterFailure: 0.5 };
     const bench = await start({ plugins: [sink.definition("fake")], tenants, faults });
     sink.behave = (events) =>
@@ -166,7 +166,7 @@ describe("the log's failures", () => {
     let commits = 0;
     const bench = await start({
       plugins: [sink.definition("fake")],
-      tenants: [tenant("a", [sinkUse("fake", { batch: { eventsMax: 1, bytesMax: 1_000_000 } })])],
+      tenants: [tenant("a", [sinkUse("fake", { batch: { eventsMax: 1, bytesMax: 1_000_000, lingerMs: 0 } })])],
       override: (log, clock) => ({
         commit: async (all) => {
           commits += 1;

@@ -59,7 +59,7 @@ describe("a worker", () => {
 
   it("delivers a lone event at once, and lets batches grow while the sink is busy", async () => {
     const sink = new FakeSink();
-    const bench = await startOne(sink, { batch: { eventsMax: 50, bytesMax: 1_000_000 } });
+    const bench = await startOne(sink, { batch: { eventsMax: 50, bytesMax: 1_000_000, lingerMs: 0 } });
     sink.behave = async (events) => {
       await bench.clock.sleep(10);
       return events.map(() => ({ type: "ok" }));
@@ -75,7 +75,7 @@ describe("a worker", () => {
     const sink = new FakeSink();
     const bench = await start({
       plugins: [sink.definition("fake")],
-      tenants: [tenant("a", [sinkUse("fake", { batch: { eventsMax: 10, bytesMax: 1_000_000 } })])],
+      tenants: [tenant("a", [sinkUse("fake", { batch: { eventsMax: 10, bytesMax: 1_000_000, lingerMs: 0 } })])],
       override: (log, clock) => ({
         commit: async (commits) => {
           await clock.sleep(1_000);
@@ -102,7 +102,7 @@ describe("a worker", () => {
 
   it("lets the event loop turn though its sink answers at once", async () => {
     const sink = new FakeSink();
-    const bench = await startOne(sink, { batch: { eventsMax: 1, bytesMax: 1_000_000 } });
+    const bench = await startOne(sink, { batch: { eventsMax: 1, bytesMax: 1_000_000, lingerMs: 0 } });
     await appendEvents(bench.log, "a", { count: 1_000 });
     await turn();
     expect(sink.calls.length).toBeLessThan(600);
@@ -146,7 +146,7 @@ describe("a worker", () => {
 
   it("finishes and commits what is under way when it is told to stop, then closes its plugins", async () => {
     const sink = new FakeSink();
-    const bench = await startOne(sink, { batch: { eventsMax: 10, bytesMax: 1_000_000 } });
+    const bench = await startOne(sink, { batch: { eventsMax: 10, bytesMax: 1_000_000, lingerMs: 0 } });
     sink.behave = async (events) => {
       await bench.clock.sleep(500);
       return events.map(() => ({ type: "ok" }));
@@ -238,7 +238,7 @@ describe("a worker", () => {
 
   it("restarts a lane whose sink changed from its cursor, and closes the old sink only when its delivery is done", async () => {
     const sink = new FakeSink();
-    const bench = await startOne(sink, { batch: { eventsMax: 5, bytesMax: 1_000_000 } });
+    const bench = await startOne(sink, { batch: { eventsMax: 5, bytesMax: 1_000_000, lingerMs: 0 } });
     sink.behave = async (events) => {
       await bench.clock.sleep(1_000);
       return events.map(() => ({ type: "ok" }));

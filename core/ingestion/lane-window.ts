@@ -176,6 +176,17 @@ export class LaneWindow {
     this.#ready.push(slot);
   }
 
+  /** Whether a full batch is ready. Bytes are those of all events held: rather too soon than too late. */
+  hasBatch(limits: { readonly eventsMax: number; readonly bytesMax: number }): boolean {
+    const { ready } = this.#counts;
+    return ready >= limits.eventsMax || this.#bytes >= limits.bytesMax;
+  }
+
+  /** Whether no event has failed that is still to be delivered. */
+  get isClean(): boolean {
+    return this.#counts.waiting === 0 && this.#counts.ready === this.#untried;
+  }
+
   /** The next batch, at least one event if any is ready. Each must come back by `settle`, `retryAt` or `giveBack`. */
   takeBatch(limits: { readonly eventsMax: number; readonly bytesMax: number }): Slot[] {
     const batch: Slot[] = [];

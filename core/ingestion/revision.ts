@@ -64,4 +64,6 @@ export interface RetryPolicy {
 export interface BatchPolicy {
   readonly eventsMax: number;
   readonly bytesMax: number;
+  /** Between the starts of two deliveries that are not full: how long a busy lane gathers. */
+  readonly lingerMs: number;
 }

@@ -31,7 +31,7 @@ export function sinkUse(name: string, change: Partial<SinkUse> = {}): SinkUse {
     id: name,
     config: {},
     retry: { attempts: 5, backoffMinMs: 100, backoffMaxMs: 5_000, timeoutMs: 10_000 },
-    batch: { eventsMax: 100, bytesMax: 1024 * 1024 },
+    batch: { eventsMax: 100, bytesMax: 1024 * 1024, lingerMs: 0 },
     windowEvents: 1_000,
     ...change,
   };

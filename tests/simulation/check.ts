@@ -123,7 +123,7 @@ function checkTarget(run: Run, tenant: TenantPlan, sink: SinkPlan): void {
 /** A tenant whose own target is well waits at most for the batches before its event, whatever its neighbour suffers. */
 function checkSchedule(run: Run, tenant: TenantPlan, sink: SinkPlan, target: Target): void {
   // One batch is out when the event comes; a burst fills batches by halves, as the window lets it in.
-  const fairMs = sink.latencyMs * (3 + 2 * burstRounds(run, tenant, sink));
+  const fairMs = sink.batch.lingerMs + sink.latencyMs * (3 + 2 * burstRounds(run, tenant, sink));
   for (const { id, tenantId } of run.plan.events) {
     const storedAt = target.stored.get(id);
     const ackedAt = run.acked.get(id);

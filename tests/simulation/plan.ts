@@ -124,7 +124,7 @@ function tenantDraft(id: string, random: Random): TenantDraft {
     outages: [],
     faults: new Map(),
     retry: { attempts: ATTEMPTS, backoffMinMs: 20, backoffMaxMs: 1_000, timeoutMs: 1_000 },
-    batch: { eventsMax: pick(random, [1, 3, 10, 100]), bytesMax: 1 << 20 },
+    batch: { eventsMax: pick(random, [1, 3, 10, 100]), bytesMax: 1 << 20, lingerMs: pick(random, [0, 10, 200]) },
     windowEvents: pick(random, [8, 40, 400]),
   }));
   return { id, partitions: int(random, 1, 2), sinks };

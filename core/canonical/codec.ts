@@ -99,10 +99,28 @@ interface Origin {
   readonly bytes: Buffer;
   readonly head: Omit<CanonicalEvent, "payload">;
   payloadRead: boolean;
+  payload: Record<string, unknown> | undefined;
 }
 
 const ORIGIN = Symbol("origin");
 type Decoded = CanonicalEvent & { [ORIGIN]?: Origin };
+
+/** One for all events: closures of each event's own cost more than all the rest of it. */
+const LAZY_PAYLOAD: PropertyDescriptor & ThisType<Required<Decoded>> = {
+  enumerable: true,
+  configurable: true,
+  get() {
+    const origin = this[ORIGIN];
+    origin.payloadRead = true;
+    origin.payload ??= parsePayload(payloadOf(origin.bytes).toString("utf8"));
+    return origin.payload;
+  },
+  set(value: Record<string, unknown>) {
+    const origin = this[ORIGIN];
+    origin.payloadRead = true;
+    origin.payload = value;
+  },
+};
 
 /**
  * The event that canonical bytes stand for. Its payload is parsed when first read; numbers that a
@@ -111,21 +129,8 @@ type Decoded = CanonicalEvent & { [ORIGIN]?: Origin };
 export function decodeEvent(bytes: Buffer): CanonicalEvent {
   const payloadMark = bytes.indexOf(PAYLOAD_MARK);
   const head = JSON.parse(`${bytes.toString("latin1", 0, payloadMark)}}`) as Omit<CanonicalEvent, "payload">;
-  let payload: Record<string, unknown> | undefined;
-  const event: Decoded = {
-    ...head,
-    get payload() {
-      origin.payloadRead = true;
-      payload ??= parsePayload(payloadOf(bytes).toString("utf8"));
-      return payload;
-    },
-    set payload(value) {
-      origin.payloadRead = true;
-      payload = value;
-    },
-  };
-  const origin: Origin = { bytes, head, payloadRead: false };
-  event[ORIGIN] = origin;
+  const event: Decoded = Object.defineProperty({ ...head } as Decoded, "payload", LAZY_PAYLOAD);
+  event[ORIGIN] = { bytes, head, payloadRead: false, payload: undefined };
   return event;
 }
 

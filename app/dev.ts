@@ -33,7 +33,7 @@ export async function runDev(options: DevOptions): Promise<number> {
   const dataDir = resolve(options.data);
   const adminToken = randomBytes(32).toString("base64url");
   const load = (databaseUrl: string) => loadDev(options, { dataDir, adminToken, databaseUrl });
-  const checked = load(ANY_DATABASE);
+  const checked = load(options.databaseUrl ?? ANY_DATABASE);
   if (!checked.ok) return refuse(checked);
   const logger = createLogger({
     level: checked.config.settings.logging.level,
@@ -52,7 +52,10 @@ export async function runDev(options: DevOptions): Promise<number> {
     try {
       logger.addSecrets([database.url]);
       const loaded = load(database.url);
-      if (!loaded.ok) return refuse(loaded);
+      if (!loaded.ok) {
+        await opened.log.close();
+        return refuse(loaded);
+      }
       return await runInstance({
         ...opened,
         config: loaded.config,

@@ -27,6 +27,10 @@ export interface GatewayOptions {
   readonly clock: Clock;
 }
 
+/** Of the time to stop, for requests under way; the rest is for deliveries under way. */
+const DRAIN_SHARE = 0.5;
+const OPS_CLOSE_MS = 500;
+
 /** All roles in one process: the door and the operations port on this thread, the workers on theirs. */
 export interface Gateway {
   readonly dataUrl: string;
@@ -94,7 +98,7 @@ async function start(options: GatewayOptions, teardown: Teardown): Promise<Gatew
     logger,
     clock,
   });
-  teardown.add(() => ops.close());
+  teardown.add((deadlineMs) => ops.close(Math.min(deadlineMs, OPS_CLOSE_MS)));
 
   const http = await startHttp({
     ...settings.http,
@@ -107,7 +111,7 @@ async function start(options: GatewayOptions, teardown: Teardown): Promise<Gatew
     metrics: metrics.ingest,
     clock,
   });
-  teardown.add((deadlineMs) => http.drain(deadlineMs));
+  teardown.add((deadlineMs) => http.drain(deadlineMs * DRAIN_SHARE));
   teardown.add(async () => {
     draining = true;
   });

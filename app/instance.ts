@@ -37,7 +37,10 @@ export async function runInstance(options: InstanceOptions): Promise<number> {
   const { config, log, metrics, logger } = options;
   const teardown = new Teardown();
   teardown.add(() => log.close());
-  const stopped = untilSignal(logger);
+  const stopped = untilSignal(
+    logger,
+    options.reload === undefined ? ["SIGTERM", "SIGINT", "SIGHUP"] : ["SIGTERM", "SIGINT"],
+  );
   try {
     logger.addSecrets(config.secrets);
     const { settings, draft } = config;
@@ -59,8 +62,11 @@ export async function runInstance(options: InstanceOptions): Promise<number> {
 /** A terminal's Ctrl-C may reach us twice: from the terminal and through the launcher. */
 const SAME_SIGNAL_MS = 1_000;
 
-/** The first SIGTERM or SIGINT asks; a later one ends the process at once. */
-function untilSignal(logger: Logger): { readonly signal: Promise<NodeJS.Signals>; forget(): void } {
+/** The first of the signals asks (a closed terminal's SIGHUP too, where there is no file to read again); a later one ends the process at once. */
+function untilSignal(
+  logger: Logger,
+  signals: readonly NodeJS.Signals[],
+): { readonly signal: Promise<NodeJS.Signals>; forget(): void } {
   const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>();
   let askedAt: number | undefined;
   const onSignal = (signal: NodeJS.Signals) => {
@@ -72,13 +78,11 @@ function untilSignal(logger: Logger): { readonly signal: Promise<NodeJS.Signals>
     askedAt = systemClock.monotonic();
     resolve(signal);
   };
-  process.on("SIGTERM", onSignal);
-  process.on("SIGINT", onSignal);
+  for (const signal of signals) process.on(signal, onSignal);
   return {
     signal: promise,
     forget() {
-      process.off("SIGTERM", onSignal);
-      process.off("SIGINT", onSignal);
+      for (const signal of signals) process.off(signal, onSignal);
     },
   };
 }

@@ -88,6 +88,11 @@ interface Interpretation {
 
 function interpret({ options, source, substituted, problems, folder }: Interpretation): ParseResult {
   const value = source.toValue() ?? {};
+  // A deploy that truncates before it writes must not look like a wish for no tenants at all.
+  if (source.toValue() === undefined || source.toValue() === null) {
+    const hint = "write at least `tenants:`; `pulsegate config schema` tells what may stand in it";
+    problems.push({ file: options.file, line: 1, column: 1, message: "the file is empty", hint });
+  }
   const { parsed, issues } = validate(ConfigSchema, value, { substituted, base: [] });
   problems.push(
     ...problemsOfIssues(issues, {

@@ -30,7 +30,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  await ops.close();
+  await ops.close(1_000);
   await log.close();
 });
 
@@ -55,7 +55,7 @@ function opsOptions(more: Partial<OpsOptions> = {}): OpsOptions {
 }
 
 async function restart(more: Partial<OpsOptions>): Promise<void> {
-  await ops.close();
+  await ops.close(1_000);
   ops = await startOps(opsOptions(more));
 }
 

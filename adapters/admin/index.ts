@@ -32,8 +32,8 @@ export interface OpsOptions {
 
 export interface OpsServer {
   readonly address: { readonly host: string; readonly port: number };
-  /** Answers what is under way, then closes. */
-  close(): Promise<void>;
+  /** Answers what is under way, then closes; what is not done by the deadline is cut. */
+  close(deadlineMs: number): Promise<void>;
 }
 
 const READY_TIMEOUT_MS = 2_000;
@@ -54,7 +54,17 @@ export async function startOps(options: OpsOptions): Promise<OpsServer> {
   if (options.admin !== undefined) await addAdminRoutes(app, options.admin);
   await app.listen({ host: options.host, port: options.port });
   const { address, port } = app.server.address() as AddressInfo;
-  return { address: { host: address, port }, close: () => app.close() };
+  return { address: { host: address, port }, close: (deadlineMs) => close(app, deadlineMs) };
+}
+
+async function close(app: FastifyInstance, deadlineMs: number): Promise<void> {
+  // A request that never ends would keep the server from closing.
+  const cut = setTimeout(() => app.server.closeAllConnections(), deadlineMs);
+  try {
+    await app.close();
+  } finally {
+    clearTimeout(cut);
+  }
 }
 
 function addErrorHandlers(app: FastifyInstance, { logger, admin }: OpsOptions): void {

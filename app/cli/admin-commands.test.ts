@@ -60,7 +60,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await ops.close();
+  await ops.close(1_000);
   await log.close();
   await rm(folder, { recursive: true });
 });

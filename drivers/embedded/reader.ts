@@ -250,10 +250,22 @@ export class StreamReader {
     const first = places[0] as EntryPlace;
     const last = places.at(-1) as EntryPlace;
     const from = first.bodyOffset - BODY_PREFIX_BYTES;
+    this.checkPlaces(places);
     const bytes = Buffer.allocUnsafe(last.bodyOffset + last.bodyLength - from);
     const reading = this.files.readAt(this.fileOf(first.segment), bytes, from);
     if (reading !== undefined) await reading;
     for (const place of places) entries.push(this.entryAt(place, bytes, place.bodyOffset - from));
+  }
+
+  /** A damaged index points outside of its segment, or backward: an event's own checksum can't tell that. */
+  private checkPlaces(places: readonly EntryPlace[]): void {
+    let end = BODY_PREFIX_BYTES;
+    for (const { segment, bodyOffset, bodyLength } of places) {
+      const { folder } = this.files;
+      if (bodyOffset < end || bodyOffset + bodyLength > folder.identity.segmentBytes)
+        throw corrupt(folder, segment, bodyOffset, "its sidecar (.idx) points to no event");
+      end = bodyOffset + bodyLength;
+    }
   }
 
   private fileOf(segment: number): number {

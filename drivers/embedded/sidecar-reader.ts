@@ -35,7 +35,10 @@ export function openSidecar(disk: Disk, folder: LogFolder, segment: number): Ope
   const header = decodeHeader(bytes, segment);
   if (header !== undefined) {
     const { indexAt } = layoutOf(header);
-    if (disk.size(file) === indexAt + header.frames * INDEX_RECORD_BYTES) return { file, header };
+    const sidecar = { file, header };
+    const isWhole = disk.size(file) === indexAt + header.frames * INDEX_RECORD_BYTES;
+    // A damaged directory would make a stream's events look as if they had never been.
+    if (isWhole && directoryBytes(disk, sidecar) !== undefined) return sidecar;
   }
   disk.close(file);
   return undefined;
@@ -132,17 +135,23 @@ export interface DirectoryEntry {
 
 /** All streams of a sidecar; undefined when the section's checksum is wrong. */
 export function readDirectory(disk: Disk, sidecar: OpenSidecar): DirectoryEntry[] | undefined {
-  const { header, file } = sidecar;
+  const { header } = sidecar;
   const layout = layoutOf(header);
-  const bytes = Buffer.allocUnsafe(layout.indexAt - layout.streamsAt);
-  disk.readSync(file, bytes, layout.streamsAt);
-  if (crc32(bytes) !== header.streamsCrc) return undefined;
+  const bytes = directoryBytes(disk, sidecar);
+  if (bytes === undefined) return undefined;
   const names = bytes.subarray(layout.namesAt - layout.streamsAt);
   return Array.from({ length: header.streams }, (_, i) => {
     const record = streamRecord(bytes, i * STREAM_RECORD_BYTES);
     const key = names.toString("latin1", record.nameOffset, record.nameOffset + record.nameLength);
     return { key, first: record.first, count: record.count };
   });
+}
+
+function directoryBytes(disk: Disk, { header, file }: OpenSidecar): Buffer | undefined {
+  const layout = layoutOf(header);
+  const bytes = Buffer.allocUnsafe(layout.indexAt - layout.streamsAt);
+  disk.readSync(file, bytes, layout.streamsAt);
+  return crc32(bytes) === header.streamsCrc ? bytes : undefined;
 }
 
 /** Hashes of all ids, as pairs (hi, lo). */

@@ -52,7 +52,10 @@ export class Trimmer {
     const sidecar = files.sidecar(segment);
     if (sidecar === undefined || isNeeded({ number: segment, lastAt: sidecar.header.lastAt })) return false;
     this.ends.clear();
-    for (const { key, first, count } of readDirectory(disk, sidecar) ?? []) {
+    const directory = readDirectory(disk, sidecar);
+    // What can't be read may hold events that nobody has settled.
+    if (directory === undefined) return false;
+    for (const { key, first, count } of directory) {
       if (count === 0) continue;
       const end = first + count;
       if ((this.marks.get(key) ?? 0) < end) {

@@ -51,8 +51,8 @@ describe("a valid file", () => {
     ]);
   });
 
-  test("an empty one has every default", () => {
-    const { draft, settings } = valid("");
+  test("one that says nothing but its version has every default", () => {
+    const { draft, settings } = valid("version: 1");
     expect(draft.tenants).toEqual([]);
     expect(draft.limits.eventBytesMax).toBe(2 ** 20);
     expect(settings).toMatchObject({
@@ -265,8 +265,13 @@ describe("substitution", () => {
 });
 
 test("tells which process settings wait for a restart", () => {
-  const { settings } = valid("");
+  const { settings } = valid("version: 1");
   const after = valid("http: { port: 9 }\nshutdown_grace: 3s").settings;
   expect(changedSettings(settings, after)).toEqual(["http.port", "shutdownGraceMs"]);
   expect(changedSettings(settings, settings)).toEqual([]);
+});
+
+test.each(["", "\n# tenants:\n"])("refuses an empty file: a deploy may be about to write it", (text) => {
+  const result = parse(text);
+  expect(result).toMatchObject({ ok: false, problems: [{ line: 1, column: 1, message: "the file is empty" }] });
 });

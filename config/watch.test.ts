@@ -79,7 +79,7 @@ test("takes the swap of a symbolic link above the file, as Kubernetes mounts do 
 });
 
 test("refuses a bad change whole and goes on watching", async () => {
-  await start();
+  await start({ runningText: text(1) });
   await writeFile(file, "http: { prot: 2 }\n");
   await until(() => expect(refused).toEqual(['http: unknown key "prot"']));
   await writeFile(file, text(333));

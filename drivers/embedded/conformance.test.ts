@@ -1,7 +1,8 @@
 import fs from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
-import { logConformance, type LogUnderTest } from "../../tests/conformance/log.ts";
+import { logConformance } from "../../tests/conformance/log.ts";
+import type { LogUnderTest } from "../../tests/conformance/log-under-test.ts";
 import type { IngestionLog } from "../../core/ingestion/log.ts";
 import { attachEmbeddedLog, type EmbeddedLog, openEmbeddedLog } from "./index.ts";
 import { quietLogger, noMetrics, SteppedClock } from "./testing.ts";

@@ -1,6 +1,6 @@
 import { contentOf, receivedAtOf as stampedAt } from "../../core/canonical/codec.ts";
 import { describe, expect, it } from "vitest";
-import type { LogUnderTest } from "./log.ts";
+import type { LogUnderTest } from "./log-under-test.ts";
 import {
   ALL,
   OTHER,

@@ -12,7 +12,7 @@ import {
   type Stream,
   slotOf,
 } from "../../core/ingestion/log.ts";
-import type { LogUnderTest } from "./log.ts";
+import type { LogUnderTest } from "./log-under-test.ts";
 
 /** The log of one test, followed across reopenings. */
 export interface Session {

@@ -1,6 +1,6 @@
 import { laneKey } from "../../core/ingestion/log.ts";
 import { describe, expect, it } from "vitest";
-import type { LogUnderTest } from "./log.ts";
+import type { LogUnderTest } from "./log-under-test.ts";
 import {
   ALL,
   LANE,

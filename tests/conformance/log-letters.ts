@@ -1,6 +1,6 @@
 import { type DeadLetter, type DeadLetterQuery, type IngestionLog, laneKey } from "../../core/ingestion/log.ts";
 import { describe, expect, it } from "vitest";
-import type { LogUnderTest } from "./log.ts";
+import type { LogUnderTest } from "./log-under-test.ts";
 import { LANE, OTHER, STREAM, appendMany, claimOn, commitOne, letterOf, onLog } from "./log-fixtures.ts";
 
 export function deadLetterConformance(open: () => Promise<LogUnderTest>): void {

@@ -2,7 +2,7 @@ import { contentOf } from "../../core/canonical/codec.ts";
 import type { Appended, Stream } from "../../core/ingestion/log.ts";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { LogUnderTest } from "./log.ts";
+import type { LogUnderTest } from "./log-under-test.ts";
 import { type EventSpec, ALL, entryOf, onLog, type Session } from "./log-fixtures.ts";
 
 type Step =

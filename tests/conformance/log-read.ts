@@ -1,7 +1,7 @@
 import type { IngestionLog, Stream } from "../../core/ingestion/log.ts";
 import { SLOT_COUNT, slotOf, streamKey } from "../../core/ingestion/log.ts";
 import { describe, expect, it } from "vitest";
-import type { LogUnderTest } from "./log.ts";
+import type { LogUnderTest } from "./log-under-test.ts";
 import {
   ALL,
   OTHER,

@@ -1,7 +1,8 @@
 import { openMemoryLog, type MemoryLog } from "../../drivers/memory/index.ts";
 import { SimClock, seededRandom } from "../helpers/sim-clock.ts";
 import { type FaultyLog, logFaultConformance } from "./log-faults.ts";
-import { type LogUnderTest, logConformance } from "./log.ts";
+import { logConformance } from "./log.ts";
+import type { LogUnderTest } from "./log-under-test.ts";
 
 const WINDOW_MS = 24 * 60 * 60 * 1000;
 

@@ -113,13 +113,11 @@ function fill(text: string, values: readonly Json[]): string {
 }
 
 function word(value: Json): string {
-  return typeof value === "number"
-    ? value.toLocaleString("en-US", { maximumSignificantDigits: 3 })
-    : `${value as string}`;
+  return typeof value === "number" ? value.toLocaleString("en-US", { maximumSignificantDigits: 3 }) : (value as string);
 }
 
 function method(ingest: Json): string {
-  const fact = (path: string): string => `${(at(ingest, path) as string | undefined) ?? "?"}`;
+  const fact = (path: string): string => word(at(ingest, path) ?? "?");
   return (
     `By \`make bench\` on ${fact("machine.cores")} cores (${fact("machine.cpu")}), Node ${fact("machine.node")}, ` +
     `${fact("at").slice(0, 10)}. The generator, and PostgreSQL where there is one, share the machine; every ack is after ` +

@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { loadConfig, parseConfig } from "../config/parse.ts";
 import type { LoadedConfig, ParseResult } from "../config/parse.ts";
 import { formatProblem } from "../config/problems.ts";
+import { makeFolder } from "../drivers/embedded/index.ts";
 import type { ProcessLogger } from "../observability/logger.ts";
 import { createLogger } from "../observability/logger.ts";
 import { PLUGINS } from "../plugins/registry.ts";
@@ -42,7 +42,7 @@ export async function runDev(options: DevOptions): Promise<number> {
   });
   logger.addSecrets([adminToken]);
   try {
-    await mkdir(dataDir, { recursive: true });
+    makeFolder(dataDir);
     // The log comes first: with its folder's lock the rest of the data folder is ours as well.
     const opened = await openLog(checked.config, logger);
     const database = await openDatabase(options, dataDir, logger).catch(async (error: unknown) => {

@@ -78,6 +78,7 @@ async function start(options: GatewayOptions, teardown: Teardown): Promise<Gatew
   );
 
   const admission = createAdmission(revision);
+  const ids = createIds({ clock, randomFill: randomFillSync });
   const ops = await startOps({
     ...settings.ops,
     checks: [{ name: "log", check: () => log.probe() }],
@@ -95,6 +96,7 @@ async function start(options: GatewayOptions, teardown: Teardown): Promise<Gatew
               (await workers.status()).map((lane) => ({ ...lane, lastError: lane.lastError?.message })),
             config: () => config,
           },
+    ids,
     logger,
     clock,
   });
@@ -106,7 +108,7 @@ async function start(options: GatewayOptions, teardown: Teardown): Promise<Gatew
     admission,
     fate: (tenantId, id) => fateOf({ reader: log, lanes: log }, tenantId, id),
     limits: () => revision.limits,
-    ids: createIds({ clock, randomFill: randomFillSync }),
+    ids,
     logger,
     metrics: metrics.ingest,
     clock,

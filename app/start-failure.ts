@@ -10,7 +10,7 @@ export interface StartFailure {
 export function startFailure(error: unknown): StartFailure | undefined {
   if (error instanceof PulseGateError) return logFailure(error);
   if (!(error instanceof Error)) return undefined;
-  const { code, address, port, path } = error as NodeJS.ErrnoException & { address?: string; port?: number };
+  const { code, syscall, address, port, path } = error as NodeJS.ErrnoException & { address?: string; port?: number };
   switch (code) {
     case "EADDRINUSE":
       return {
@@ -28,6 +28,11 @@ export function startFailure(error: unknown): StartFailure | undefined {
             next: "give this user write access, or choose another folder",
           }
         : { what: `this user may not listen on port ${port}`, next: "choose a port from 1024 up" };
+    case "ENOENT":
+      // In a file system like /proc, which takes no folders; any other missing file is ours to explain.
+      return syscall === "mkdir"
+        ? { what: `${path ?? "the data folder"} can't be made`, next: "choose another folder" }
+        : undefined;
     case "ENOTDIR":
     case "EEXIST":
       return { what: `${path ?? "the data folder"} is not a folder`, next: "choose another folder" };

@@ -13,6 +13,8 @@ const STREAM: Stream = { tenantId: "shop", partition: 0 };
 const LANE: LaneId = { stream: STREAM, sink: "raw" };
 const PAYLOAD = '{"big":9007199254740993,"text":"\\u0000"}';
 
+const MADE_TRACE_ID = "0af7651916cd43dd8448eb211c80319c";
+
 let log: MemoryLog;
 let ops: OpsServer;
 let config: ConfigState;
@@ -48,6 +50,7 @@ function opsOptions(more: Partial<OpsOptions> = {}): OpsOptions {
       laneStatus: async () => [{ tenantId: "shop", partition: 0, sink: "raw", breaker: "open", lastError: "refused" }],
       config: () => config,
     },
+    ids: { traceId: () => MADE_TRACE_ID },
     logger,
     clock: systemClock,
     ...more,
@@ -184,6 +187,35 @@ describe("probes", () => {
   test("/metrics is Prometheus text", async () => {
     const { status, text, headers } = await get("/metrics", {});
     expect([status, text, headers.get("content-type")]).toEqual([200, "up 1\n", "text/plain; version=0.0.4"]);
+  });
+});
+
+describe("requests that fit no route", () => {
+  test.each([
+    ["/livez", {}],
+    ["/readyz", {}],
+    ["/metrics", {}],
+    ["/admin/v1/lanes", { authorization: `Bearer ${TOKEN}` }],
+    ["/admin/v1/events/shop/a", { authorization: `Bearer ${TOKEN}` }],
+  ])("%s refuses other methods with 405 and names those that are allowed", async (path, headers) => {
+    for (const method of ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"]) {
+      const body = method === "POST" ? "no JSON" : null;
+      const response = await fetch(`http://127.0.0.1:${ops.address.port}${path}`, { method, headers, body });
+      expect([response.status, response.headers.get("allow")], method).toEqual([405, "GET, HEAD"]);
+      expect(await response.json()).toMatchObject({ code: "method_not_allowed", trace_id: MADE_TRACE_ID });
+    }
+  });
+
+  test("a stranger does not learn which methods the admin API knows", async () => {
+    const response = await fetch(`http://127.0.0.1:${ops.address.port}/admin/v1/lanes`, { method: "DELETE" });
+    expect([response.status, response.headers.get("allow")]).toEqual([401, null]);
+  });
+
+  test("a problem carries the trace id of the request, or a new one", async () => {
+    const theirs = "4bf92f3577b34da6a3ce929d0e0e4736";
+    const headers = { traceparent: `00-${theirs}-00f067aa0ba902b7-01` };
+    expect((await get("/nothing", headers)).body).toMatchObject({ code: "not_found", trace_id: theirs });
+    expect((await get("/nothing", { traceparent: "none" })).body.trace_id).toBe(MADE_TRACE_ID);
   });
 });
 

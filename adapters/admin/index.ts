@@ -3,8 +3,11 @@ import fastify from "fastify";
 import type { FastifyInstance } from "fastify";
 import { PulseGateError } from "../../core/canonical/errors.ts";
 import type { Clock, Logger } from "../../core/environment.ts";
+import type { Ids } from "../../core/canonical/id.ts";
+import { traceIdOf } from "../../core/canonical/trace.ts";
 import { createReadiness } from "./health.ts";
 import type { HealthCheck } from "./health.ts";
+import { knownPaths } from "./methods.ts";
 import type { AdminPorts } from "./ports.ts";
 import { asPulseGateError, sendProblem } from "./reply.ts";
 import { addAdminRoutes } from "./routes.ts";
@@ -25,6 +28,7 @@ export interface OpsOptions {
   readonly metricsContentType: string;
   /** Absent: the admin API is off. */
   readonly admin?: AdminPorts | undefined;
+  readonly ids: Pick<Ids, "traceId">;
   readonly logger: Logger;
   readonly clock: Clock;
   readonly readyTimeoutMs?: number;
@@ -47,10 +51,16 @@ export async function startOps(options: OpsOptions): Promise<OpsServer> {
     bodyLimit: 1_024,
     requestTimeout: 30_000,
     forceCloseConnections: "idle",
+    // A request's id is its trace id.
+    requestIdHeader: false,
+    genReqId: ({ headers }) =>
+      (typeof headers.traceparent === "string" ? traceIdOf(headers.traceparent) : undefined) ?? options.ids.traceId(),
     routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
   });
   addErrorHandlers(app, options);
+  const refuseOtherMethods = knownPaths(app);
   addProbes(app, options);
+  refuseOtherMethods();
   if (options.admin !== undefined) await addAdminRoutes(app, options.admin);
   await app.listen({ host: options.host, port: options.port });
   const { address, port } = app.server.address() as AddressInfo;
@@ -70,7 +80,9 @@ async function close(app: FastifyInstance, deadlineMs: number): Promise<void> {
 function addErrorHandlers(app: FastifyInstance, { logger, admin }: OpsOptions): void {
   app.setErrorHandler(async (thrown, request, reply) => {
     const error = asPulseGateError(thrown);
-    if (error.code === "internal") logger.error({ error: thrown, path: request.url }, "an operations request failed");
+    if (error.code === "internal") {
+      logger.error({ error: thrown, path: request.url, trace_id: request.id }, "an operations request failed");
+    }
     await sendProblem(reply, error);
   });
   app.setNotFoundHandler(async (request, reply) => {

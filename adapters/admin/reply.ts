@@ -1,22 +1,24 @@
 import { isUtf8 } from "node:buffer";
 import type { FastifyReply } from "fastify";
 import { timestamp } from "../../core/canonical/codec.ts";
-import { ERROR_CODES, PulseGateError } from "../../core/canonical/errors.ts";
+import { ERROR_CODES, isRetryable, PulseGateError } from "../../core/canonical/errors.ts";
 import type { ErrorCode } from "../../core/canonical/errors.ts";
 import type { DeadLetter, LaneState, StreamBounds } from "../../core/ingestion/log.ts";
 import { formatPosition, laneKey } from "../../core/ingestion/log.ts";
 import type { ConfigState, LaneStatus } from "./ports.ts";
 
+/** Answers with an RFC 9457 problem document. */
 export async function sendProblem(reply: FastifyReply, error: PulseGateError): Promise<void> {
-  const { http, disposition, title } = ERROR_CODES[error.code];
+  const { http, title } = ERROR_CODES[error.code];
   const body = {
     type: `urn:pulsegate:error:${error.code}`,
     title,
     status: http,
     detail: error.message,
     code: error.code,
-    retryable: disposition === "retry",
+    retryable: isRetryable(error.code),
     ...(error.violations.length > 0 ? { errors: error.violations } : {}),
+    trace_id: reply.request.id,
   };
   if (error.code === "unauthenticated") reply.header("www-authenticate", 'Bearer realm="pulsegate-admin"');
   if (error.retryAfterMs !== undefined) reply.header("retry-after", Math.ceil(error.retryAfterMs / 1_000));

@@ -5,6 +5,7 @@ import type { Fate } from "../../core/ingestion/fate.ts";
 import { laneKey, streamKey } from "../../core/ingestion/log.ts";
 import type { StreamBounds } from "../../core/ingestion/log.ts";
 import { decodeDeadLetterQuery, decodeEventPath, isAuthorized, parseDeadLetterId } from "./decode.ts";
+import { knownPaths } from "./methods.ts";
 import type { AdminPorts } from "./ports.ts";
 import { configView, deadLetterId, deadLetterJson, deadLetterSummary, laneView, ledgerView } from "./reply.ts";
 
@@ -22,7 +23,9 @@ export async function addAdminRoutes(app: FastifyInstance, ports: AdminPorts): P
       scope.setNotFoundHandler(async (request) => {
         throw new PulseGateError("not_found", `no ${request.url} here`);
       });
+      const refuseOtherMethods = knownPaths(scope);
       addRoutes(scope, ports);
+      refuseOtherMethods();
     },
     { prefix: "/admin/v1" },
   );

@@ -2,11 +2,11 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ErrorCode, Violation } from "../../core/canonical/errors.ts";
 import { ERROR_CODES, PulseGateError } from "../../core/canonical/errors.ts";
 import type { Ids } from "../../core/canonical/id.ts";
+import { traceIdOf } from "../../core/canonical/trace.ts";
 import type { Clock, Logger } from "../../core/environment.ts";
 import type { Admitted } from "../../core/ingestion/admit.ts";
 import type { IngestMetrics } from "../../core/ingestion/metrics.ts";
 import { problemJson } from "./problem.ts";
-import { traceIdOf } from "./request-head.ts";
 
 /** What all exchanges of one server share. */
 export interface ExchangeScope {

@@ -47,6 +47,7 @@ beforeAll(async () => {
       laneStatus: async () => [],
       config: () => ({ revision: 1, appliedAt: 0, tenantIds: ["shop"] }),
     },
+    ids: { traceId: () => "0".repeat(31).concat("1") },
     logger: { debug: quiet, info: quiet, warn: quiet, error: quiet },
     clock: systemClock,
   });
@@ -133,6 +134,8 @@ describe("dlq", () => {
     expect(first.stderr).toContain("more: add --after shop/0/raw/0");
     const second = await run("dlq", "list", "--limit", "1", "--after", "shop/0/raw/0");
     expect([second.stdout.includes("shop/0/raw/1"), second.stderr]).toEqual([true, ""]);
+    // Piped: one line each, nothing fitted to a width.
+    expect(second.stdout.trimEnd().split("\n")).toHaveLength(3);
     expect((await run("dlq", "list", "--sink", "other")).stdout).toBe("There are no dead letters.\n");
   });
 

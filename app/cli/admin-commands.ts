@@ -71,9 +71,16 @@ export async function listDeadLetters(options: ListOptions): Promise<void> {
     printJson(page);
     return;
   }
-  const columns = ["id", "died_at", "event_type", "stage", "code", "message"];
-  printRows(page.items, columns, "There are no dead letters.");
+  // The sink stands in the id; the stage in `dlq show`.
+  const columns = ["id", "died_at", "event_type", "code", "message"];
+  const rows = page.items.map((item) => ({ ...item, died_at: inTwoWords(item.died_at) }));
+  printRows(rows, columns, "There are no dead letters.");
   if (page.next !== null) printNote(`\nmore: add --after ${page.next}`);
+}
+
+/** An instant to the second that a narrow column can break between date and time. */
+function inTwoWords(instant: unknown): string {
+  return `${String(instant).slice(0, 19).replace("T", " ")}Z`;
 }
 
 /** `dlq show`: the whole record, the event byte for byte. */

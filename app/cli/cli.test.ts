@@ -35,11 +35,10 @@ const VALID = `tenants:
 `;
 
 describe("usage", () => {
-  test("every command has help with two examples", () => {
+  test("every command, and every group of them, has help with two examples", () => {
     const program = createProgram({ version: "1", onExitCode: () => {} });
-    const leaves = (command: Command): Command[] =>
-      command.commands.length === 0 ? [command] : command.commands.flatMap(leaves);
-    for (const command of leaves(program)) {
+    const all = (command: Command): Command[] => [command, ...command.commands.flatMap(all)];
+    for (const command of all(program)) {
       let help = "";
       command.configureOutput({ writeOut: (text) => (help += text) });
       command.outputHelp();
@@ -98,9 +97,13 @@ describe("without a PulseGate to ask", () => {
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     await new Promise((resolve) => server.close(resolve));
     const env = { PULSEGATE_ADMIN_URL: url, PULSEGATE_ADMIN_TOKEN: "t", PULSEGATE_URL: url, PULSEGATE_KEY: "k" };
-    for (const args of [["ledger"], ["send", "{}"]]) {
+    for (const [args, next] of [
+      [["ledger"], /next: .*PULSEGATE_ADMIN_URL/],
+      [["send", "{}"], /next: .*--url \(or PULSEGATE_URL\)/],
+    ] as const) {
       const result = await pulsegate(args, { env, cwd: folder });
       expect([result.code, result.stderr]).toEqual([3, expect.stringContaining("why: ECONNREFUSED")]);
+      expect(result.stderr).toMatch(next);
     }
   });
 

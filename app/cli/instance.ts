@@ -2,7 +2,9 @@ import { readRuntimeFile } from "../runtime-file.ts";
 import type { RuntimeFile } from "../runtime-file.ts";
 import { EXIT, Failure } from "./failure.ts";
 
-const START_HINT = "start one with `pulsegate dev`, or point PULSEGATE_ADMIN_URL and PULSEGATE_ADMIN_TOKEN at it";
+const ADMIN_HINT = "start one with `pulsegate dev`, or point PULSEGATE_ADMIN_URL and PULSEGATE_ADMIN_TOKEN at it";
+/** For those who send events: where the data port is, is told in another way. */
+export const DATA_HINT = "start one with `pulsegate dev`, or point --url (or PULSEGATE_URL) at it";
 
 /** Where a running PulseGate's admin API is, and the token for it. */
 export interface AdminAddress {
@@ -21,7 +23,7 @@ export async function findAdmin(dataDir: string): Promise<AdminAddress> {
   const runtime = await findInstance(dataDir);
   if (runtime === undefined) {
     const why = `no instance runs on the data folder ${dataDir}`;
-    throw new Failure("found no PulseGate to ask", { exitCode: EXIT.unreachable, why, next: START_HINT });
+    throw new Failure("found no PulseGate to ask", { exitCode: EXIT.unreachable, why, next: ADMIN_HINT });
   }
   return { url: runtime.opsUrl, token: runtime.adminToken };
 }
@@ -38,14 +40,14 @@ export async function findInstance(dataDir: string): Promise<RuntimeFile | undef
 /** The answer of `GET path` as JSON text; fails with what the server said. */
 export async function getAdmin(address: AdminAddress, path: string): Promise<string> {
   const url = new URL(path, address.url).href;
-  const response = await reach(url, { headers: { authorization: `Bearer ${address.token}` } });
+  const response = await reach(url, { headers: { authorization: `Bearer ${address.token}` } }, ADMIN_HINT);
   const text = await response.text();
   if (!response.ok) throw problemFailure(response, text);
   return text;
 }
 
-/** As `fetch`, but a server that can't be reached is told as such. */
-export async function reach(url: string, init: RequestInit): Promise<Response> {
+/** As `fetch`, but a server that can't be reached is told as such, with the next step. */
+export async function reach(url: string, init: RequestInit, next: string): Promise<Response> {
   try {
     return await fetch(url, init);
   } catch (error) {
@@ -53,7 +55,7 @@ export async function reach(url: string, init: RequestInit): Promise<Response> {
     const cause = (error as { cause?: { code?: string; message?: string } }).cause;
     const why = cause?.code ?? cause?.message ?? (error as Error).message;
     const at = new URL(url).origin;
-    throw new Failure(`could not reach PulseGate at ${at}`, { exitCode: EXIT.unreachable, why, next: START_HINT });
+    throw new Failure(`could not reach PulseGate at ${at}`, { exitCode: EXIT.unreachable, why, next });
   }
 }
 
@@ -61,7 +63,7 @@ export async function reach(url: string, init: RequestInit): Promise<Response> {
 export function problemFailure(response: Response, text: string): Failure {
   const problem = parseProblem(text);
   // The first of them stands in `detail` as well.
-  const details = (problem.errors ?? []).map((one) => `${one.pointer ?? ""}: ${one.detail ?? ""}`);
+  const details = (problem.errors ?? []).map(violationText);
   const why = details.length === 0 ? (problem.detail ?? "") : details.join("; ");
   const next = response.status === 401 ? "check the token (PULSEGATE_ADMIN_TOKEN) or the key (--key)" : undefined;
   return new Failure(`${response.status} ${problem.title ?? response.statusText}`, {
@@ -70,12 +72,22 @@ export function problemFailure(response: Response, text: string): Failure {
   });
 }
 
+/** Where and what; an empty pointer is the whole body. */
+export function violationText({ pointer = "", detail = "" }: ProblemViolation): string {
+  return pointer === "" ? detail : `${pointer}: ${detail}`;
+}
+
+interface ProblemViolation {
+  readonly pointer?: string;
+  readonly detail?: string;
+}
+
 export interface ProblemDocument {
   readonly title?: string;
   readonly detail?: string;
   readonly code?: string;
   readonly retryable?: boolean;
-  readonly errors?: ReadonlyArray<{ readonly pointer?: string; readonly detail?: string }>;
+  readonly errors?: readonly ProblemViolation[];
 }
 
 export function parseProblem(text: string): ProblemDocument {

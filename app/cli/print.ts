@@ -17,7 +17,7 @@ export function printJson(value: unknown): void {
 
 export type Row = Readonly<Record<string, unknown>>;
 
-/** A table that fits the terminal, or `empty` when there are no rows. */
+/** A table that fits the terminal if there is one, or `empty` when there are no rows. */
 export function printRows(rows: readonly Row[], columns: readonly string[], empty: string): void {
   if (rows.length === 0) {
     printLine(empty);
@@ -27,7 +27,9 @@ export function printRows(rows: readonly Row[], columns: readonly string[], empt
   printLine(renderTable({ columns, rows: cells, width: terminalWidth() }));
 }
 
+/** Characters per line; a program that reads from a pipe gets each row on a line of its own. */
 export function terminalWidth(): number {
+  if (!process.stdout.isTTY) return Number.POSITIVE_INFINITY;
   // Some terminals say 0.
   const { columns } = process.stdout;
   return columns > 0 ? columns : WIDTH_DEFAULT;

@@ -83,7 +83,10 @@ interface ConfigFlags {
 }
 
 function addConfig(program: Command): void {
-  const config = program.command("config").description("check, explain and describe configuration files");
+  const config = program
+    .command("config")
+    .description("check, explain and describe configuration files")
+    .addHelpText("after", examples("pulsegate config check pulsegate.yaml", "pulsegate config explain pulsegate.yaml"));
   const withFile = (name: string, description: string): Command =>
     config
       .command(name)
@@ -139,7 +142,10 @@ function addSend(program: Command): void {
 }
 
 function addAdmin(program: Command): void {
-  const events = program.command("events").description("follow events");
+  const events = program
+    .command("events")
+    .description("follow events")
+    .addHelpText("after", examples("pulsegate events get demo/0/42", "pulsegate events get --help"));
   admin(events, "get")
     .description("tell what became of an event: accepted, and each lane's outcome")
     .argument("<id>", "event id or position")
@@ -156,7 +162,10 @@ function addAdmin(program: Command): void {
       await getEvent(id, options);
     });
   addDeadLetters(program);
-  const lanes = program.command("lanes").description("look at lanes");
+  const lanes = program
+    .command("lanes")
+    .description("look at lanes")
+    .addHelpText("after", examples("pulsegate lanes list", "pulsegate lanes list --tenant demo --json"));
   admin(lanes, "list")
     .description("list lanes with their place in the log")
     .option("--tenant <id>", "this tenant's only")
@@ -181,7 +190,10 @@ function admin(parent: Command, name: string): Command {
 }
 
 function addDeadLetters(program: Command): void {
-  const dlq = program.command("dlq").description("look at dead letters: events that a lane gave up on");
+  const dlq = program
+    .command("dlq")
+    .description("look at dead letters: events that a lane gave up on")
+    .addHelpText("after", examples("pulsegate dlq list --tenant demo", "pulsegate dlq show demo/0/raw/17"));
   admin(dlq, "list")
     .description("list dead letters, a page at a time")
     .option("--tenant <id>", "this tenant's only")
@@ -204,9 +216,11 @@ function addDeadLetters(program: Command): void {
 }
 
 function addKeys(program: Command): void {
-  program
+  const keys = program
     .command("keys")
     .description("make API keys")
+    .addHelpText("after", examples("pulsegate keys create web", "pulsegate keys create mobile --json"));
+  keys
     .command("create")
     .description("make a key: its text is shown once, its hash goes into the configuration")
     .argument("<id>", "a name for the key, unique within its tenant")
@@ -219,7 +233,10 @@ function addKeys(program: Command): void {
 }
 
 function addPlugins(program: Command): void {
-  const plugins = program.command("plugins").description("look at plugins");
+  const plugins = program
+    .command("plugins")
+    .description("look at plugins")
+    .addHelpText("after", examples("pulsegate plugins list", "pulsegate plugins show postgres_sink"));
   plugins
     .command("list")
     .description("list the plugins that a configuration may name")

@@ -1,5 +1,5 @@
 import { EXIT, Failure } from "./failure.ts";
-import { findInstance, problemFailure, reach } from "./instance.ts";
+import { DATA_HINT, findInstance, problemFailure, reach } from "./instance.ts";
 import { printJson, printLine } from "./print.ts";
 import { withMember } from "./send-text.ts";
 import type { DataAddress } from "./send-text.ts";
@@ -30,11 +30,8 @@ export async function send(text: string | undefined, options: SendOptions): Prom
     return;
   }
   const body = options.type === undefined ? (text as string) : withMember(text as string, "event_type", options.type);
-  const response = await reach(new URL("/v1/events", address.url).href, {
-    method: "POST",
-    headers: { "content-type": "application/json", "x-api-key": address.key },
-    body,
-  });
+  const headers = { "content-type": "application/json", "x-api-key": address.key };
+  const response = await reach(new URL("/v1/events", address.url).href, { method: "POST", headers, body }, DATA_HINT);
   const answer = await response.text();
   if (!response.ok) throw problemFailure(response, answer);
   const ack = JSON.parse(answer) as { event_id: string; position: string; received_at: string; duplicate?: boolean };

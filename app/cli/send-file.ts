@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { EXIT, Failure } from "./failure.ts";
-import { parseProblem, problemFailure, reach } from "./instance.ts";
+import { DATA_HINT, parseProblem, problemFailure, reach, violationText } from "./instance.ts";
 import { printJson, printLine, printNote, printRows } from "./print.ts";
 import { createProgress } from "./progress.ts";
 import { lineBatches } from "./send-lines.ts";
@@ -153,7 +153,7 @@ function reject(
 ): void {
   counts.rejected++;
   const first = problem.errors?.[0];
-  const detail = first === undefined ? (problem.detail ?? problem.title ?? "") : `${first.pointer} ${first.detail}`;
+  const detail = first === undefined ? (problem.detail ?? problem.title ?? "") : violationText(first);
   if (rejects.length < REJECTS_SHOWN) rejects.push({ line, code: problem.code ?? "unknown", detail });
 }
 
@@ -180,12 +180,9 @@ async function post(body: string, context: BatchContext): Promise<{ response: Re
   for (let pauseMs = PAUSE_MIN_MS; ; pauseMs = Math.min(pauseMs * 2, PAUSE_MAX_MS)) {
     let waitMs = pauseMs * (0.5 + Math.random() / 2);
     try {
-      const response = await reach(new URL("/v1/events/batch", address.url).href, {
-        method: "POST",
-        headers: { "content-type": "application/x-ndjson", "x-api-key": address.key },
-        body,
-        signal,
-      });
+      const headers = { "content-type": "application/x-ndjson", "x-api-key": address.key };
+      const url = new URL("/v1/events/batch", address.url).href;
+      const response = await reach(url, { method: "POST", headers, body, signal }, DATA_HINT);
       const text = await response.text();
       const busy = response.status === 429 || response.status === 503 || response.status === 408;
       if (!busy || performance.now() > giveUpAt) return { response, text };

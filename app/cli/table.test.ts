@@ -20,6 +20,18 @@ describe("tables", () => {
     expect(text).toBe("id  note\n--  ----------------\n1   a note of\n    several words");
   });
 
+  test("keep ids in one piece, so that they can be copied", () => {
+    const id = "a-tenant-with-a-long-name/0/raw/17";
+    const row = [id, "a note of several words"];
+    expect(renderTable({ columns: ["id", "note"], rows: [row], width: 50 })).toContain(`${id}  a note of\n`);
+    expect(renderTable({ columns: ["id", "note"], rows: [row], width: 40 })).toContain(`id    ${id}\n`);
+  });
+
+  test("hold one row per line where there is no screen to fit", () => {
+    const text = renderTable({ columns: ["note"], rows: [["x y ".repeat(500)]], width: Number.POSITIVE_INFINITY });
+    expect(text.split("\n")).toHaveLength(3);
+  });
+
   test("end a cell that would take too many lines", () => {
     const text = renderTable({ columns: ["note"], rows: [["x".repeat(500)]], width: 20 });
     expect(text.split("\n")).toHaveLength(2 + 4);

@@ -1,9 +1,12 @@
 export interface TableOptions {
   readonly columns: readonly string[];
   readonly rows: ReadonlyArray<readonly string[]>;
-  /** Characters per line at most. */
+  /** Characters per line at most; infinite where nobody's screen has to hold it. */
   readonly width: number;
 }
+
+/** What somebody copies into the next command stays in one piece. */
+const WHOLE_COLUMNS = /^(id|.+_id|lane|position|tenant|sink)$/;
 
 /** Narrower columns tell nothing: below that the records are printed one under the other. */
 const COLUMN_WIDTH_MIN = 12;
@@ -17,21 +20,29 @@ const CELL_LINES_MAX = 4;
 export function renderTable({ columns, rows, width }: TableOptions): string {
   const safe = rows.map((row) => row.map(withoutControls));
   const natural = columns.map((column, i) => Math.max(column.length, ...safe.map((row) => (row[i] ?? "").length)));
-  const widths = fitted(natural, width - GAP * (columns.length - 1));
+  const whole = columns.map((column) => WHOLE_COLUMNS.test(column));
+  const widths = fitted({ natural, whole, available: width - GAP * (columns.length - 1) });
   return widths === undefined ? renderRecords(columns, safe) : renderColumns({ columns, rows: safe, widths });
 }
 
-/** Takes from the widest columns until all fit; undefined when that would leave one unreadable. */
-function fitted(natural: readonly number[], available: number): number[] | undefined {
+interface Fit {
+  readonly natural: readonly number[];
+  readonly whole: readonly boolean[];
+  readonly available: number;
+}
+
+/** Takes from the widest columns that may be wrapped until all fit; undefined when that would leave one unreadable. */
+function fitted({ natural, whole, available }: Fit): number[] | undefined {
   const widths = [...natural];
+  const wrappable = () => widths.map((width, at) => (whole[at] === true ? 0 : width));
   let excess = widths.reduce((sum, one) => sum + one, 0) - available;
   while (excess > 0) {
-    const widest = widths.indexOf(Math.max(...widths));
-    const width = widths[widest] as number;
+    const candidates = wrappable();
+    const width = Math.max(...candidates);
     if (width <= COLUMN_WIDTH_MIN) return undefined;
-    const second = Math.max(COLUMN_WIDTH_MIN, ...widths.filter((_, i) => i !== widest && (widths[i] ?? 0) < width));
-    const cut = Math.max(1, Math.min(excess, width - second));
-    widths[widest] = width - cut;
+    const next = Math.max(COLUMN_WIDTH_MIN, ...candidates.filter((other) => other < width));
+    const cut = Math.min(excess, width - next);
+    widths[candidates.indexOf(width)] = width - cut;
     excess -= cut;
   }
   return widths;

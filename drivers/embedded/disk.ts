@@ -1,4 +1,5 @@
 import fs from "node:fs";
+import { makeFolder } from "./make-folder.ts";
 
 /**
  * The file operations that the embedded log is built on, so that tests can put a failing, tearing or
@@ -34,9 +35,7 @@ export interface Disk {
 const { O_RDWR, O_RDONLY, O_CREAT, O_TRUNC, O_DSYNC } = fs.constants;
 
 export const realDisk: Disk = {
-  makeFolder(path) {
-    fs.mkdirSync(path, { recursive: true, mode: 0o700 });
-  },
+  makeFolder: (path) => makeFolder(path, 0o700),
   list: (folder) => fs.readdirSync(folder).sort(),
   syncFolder(folder) {
     const file = fs.openSync(folder, O_RDONLY);

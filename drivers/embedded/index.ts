@@ -1,3 +1,4 @@
 export { type AttachedLog, attachEmbeddedLog } from "./attach.ts";
 export { openEmbeddedLog } from "./log.ts";
+export { makeFolder } from "./make-folder.ts";
 export type { EmbeddedLog, EmbeddedLogHandle, EmbeddedLogOptions } from "./options.ts";

@@ -27,7 +27,12 @@ export async function lockFolder(path: string): Promise<FolderLock> {
     throw error;
   }
   const file = join(path, "lock.json");
-  fs.writeFileSync(file, `${JSON.stringify({ pid: process.pid })}\n`, { mode: 0o600 });
+  try {
+    fs.writeFileSync(file, `${JSON.stringify({ pid: process.pid })}\n`, { mode: 0o600 });
+  } catch (error) {
+    server.close();
+    throw error;
+  }
   return {
     async release() {
       fs.rmSync(file, { force: true });
@@ -38,10 +43,7 @@ export async function lockFolder(path: string): Promise<FolderLock> {
 }
 
 function inUse(path: string): PulseGateError {
-  return new PulseGateError(
-    "log_in_use",
-    `The data folder ${path} is in use by ${ownerOf(path)}. Stop it first, or choose another data folder.`,
-  );
+  return new PulseGateError("log_in_use", `the data folder ${path} is in use by ${ownerOf(path)}`);
 }
 
 function ownerOf(path: string): string {

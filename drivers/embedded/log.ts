@@ -1,4 +1,3 @@
-import fs from "node:fs";
 import path from "node:path";
 import { PulseGateError } from "../../core/canonical/errors.ts";
 import type {
@@ -22,6 +21,7 @@ import { Intake, type PendingEntry } from "./intake.ts";
 import { type KeeperClient, type KeeperReply, startKeeperHere, startKeeperThread } from "./keeper-client.ts";
 import { StoredLanes } from "./lane-store.ts";
 import { type FolderLock, lockFolder } from "./lock.ts";
+import { makeFolder } from "./make-folder.ts";
 import type { EmbeddedLog, EmbeddedLogHandle, EmbeddedLogOptions } from "./options.ts";
 import { withQuickWrites } from "./quick-writes.ts";
 import { StreamReader } from "./reader.ts";
@@ -46,7 +46,7 @@ const CLOSE_WAIT_MS = 1_000;
  */
 export async function openEmbeddedLog(options: EmbeddedLogOptions): Promise<EmbeddedLog> {
   const disk = options.disk ?? realDisk;
-  fs.mkdirSync(options.path, { recursive: true, mode: 0o700 });
+  makeFolder(options.path, 0o700);
   realDisk.syncFolder(path.dirname(path.resolve(options.path)));
   const lock = await lockFolder(options.path);
   let state: StateStore | undefined;

@@ -88,7 +88,7 @@ describe("the lock", () => {
       await appender.atLeast(1);
       await expect(open()).rejects.toMatchObject({
         code: "log_in_use",
-        message: expect.stringMatching(/another process \(pid \d+\).*Stop it first/),
+        message: expect.stringMatching(/is in use by another process \(pid \d+\)$/),
       });
     } finally {
       await appender.kill();

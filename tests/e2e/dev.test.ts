@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
-import { writeFile } from "node:fs/promises";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -12,6 +12,9 @@ import { until } from "../helpers/until.ts";
 /** The founding text's request, to the letter but for the port. */
 const CURL = `curl -s -w '\\n%{http_code}' -X POST http://localhost:8080/v1/events -H "X-API-Key: demo" -H "Content-Type: application/json" \\
   -d '{"event_type": "user_sign_up", "user_id": "u_123", "ip": "8.8.8.8", "timestamp": "2025-03-01T12:00:00Z"}'`;
+
+/** Runs root like any other user where a file's mode is concerned. */
+const BOUND_BY_MODES = process.getuid?.() === 0 ? ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] : [];
 
 async function startDev(data: string, args: readonly string[] = []): Promise<{ dev: Running; url: string }> {
   const dev = spawnPulsegate(["dev", "--data", data, "--port", "0", "--ops-port", "0", ...args]);
@@ -102,7 +105,9 @@ test("a data folder in use is one clear line with the next step", async () => {
   const { code, stderr } = await pulsegate(["dev", "--data", data, "--port", "0", "--ops-port", "0"]);
   expect(code).toBe(1);
   expect(stderr).toMatch(new RegExp(`in use .*${dev.child.pid}`));
-  expect(stderr).toMatch(/Next: stop that process/);
+  expect(stderr).toMatch(
+    /did not start: the data folder \S+ is in use by another process \(pid \d+\)\.\nNext: stop that process.*\.\n$/,
+  );
 });
 
 test("a folder that can't be made is one clear line with the next step", async () => {
@@ -111,4 +116,24 @@ test("a folder that can't be made is one clear line with the next step", async (
   const { code, stderr } = await pulsegate(["dev", "--data", join(file, "data"), "--port", "0", "--ops-port", "0"]);
   expect(code).toBe(1);
   expect(stderr).toMatch(/did not start: .*file.*Next: choose another folder/s);
+});
+
+test("a folder in a file system that takes none is one clear line with the next step", async () => {
+  const { code, stderr } = await pulsegate(["dev", "--data", "/proc/x/data", "--port", "0", "--ops-port", "0"]);
+  expect(code).toBe(1);
+  expect(stderr).toBe("PulseGate did not start: /proc/x can't be made.\nNext: choose another folder.\n");
+});
+
+test("a folder that may not be written is one clear line with the next step", async () => {
+  const data = await tempDir();
+  await mkdir(join(data, "log"));
+  for (const folder of [data, join(data, "log")]) await chmod(folder, 0o500);
+  onTestFinished(() => chmod(data, 0o700));
+  const { code, stderr } = await pulsegate(["dev", "--data", data, "--port", "0", "--ops-port", "0"], {
+    wrapper: BOUND_BY_MODES,
+  });
+  expect(code).toBe(1);
+  expect(stderr).toMatch(
+    /^PulseGate did not start: \S+ can't be written\.\nNext: give this user write access, .*\.\n$/,
+  );
 });

@@ -15,6 +15,8 @@ export interface RunOptions {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly input?: string;
+  /** A program with its arguments that runs the command. */
+  readonly wrapper?: readonly string[];
 }
 
 /** Runs `pulsegate …` to its end. */
@@ -35,7 +37,8 @@ export interface Running {
 
 /** Starts `pulsegate …` as leader of its own process group; the group is killed when the test ends, however it ends. */
 export function spawnPulsegate(args: readonly string[], options: RunOptions = {}): Running {
-  const child = spawn(process.execPath, [BIN, ...args], {
+  const [program, ...rest] = [...(options.wrapper ?? []), process.execPath, BIN, ...args];
+  const child = spawn(program as string, rest, {
     cwd: options.cwd,
     env: { ...process.env, ...options.env },
     detached: true,

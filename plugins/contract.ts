@@ -42,6 +42,13 @@ export type SinkOutcome =
       unavailable?: boolean;
       /** Not before so many milliseconds (e.g. from Retry-After). */
       retryAfterMs?: number;
+      /** What the target answered, for the dead letter that it may become; capped by the caller. */
+      response?: string;
+      /**
+       * Not sent: this call had no time or room left for it. It goes again soon and nothing is counted.
+       * Some other event of the batch must have been tried, or else it is taken as a plain `retry`.
+       */
+      untried?: boolean;
     }
   | {
       type: "error";

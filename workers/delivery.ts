@@ -12,6 +12,7 @@ export type Verdict =
       readonly reason: string;
       readonly unavailable: boolean;
       readonly retryAfterMs: number;
+      readonly response: string | undefined;
     }
   | { readonly type: "error"; readonly code: string; readonly reason: string; readonly response: string | undefined };
 
@@ -87,8 +88,12 @@ async function sendBatch(
     return events.map(() => verdict);
   }
   const outcomes: unknown = end.value;
-  if (Array.isArray(outcomes) && outcomes.length === events.length)
-    return outcomes.map((outcome) => verdictOf(host, outcome));
+  if (Array.isArray(outcomes) && outcomes.length === events.length) {
+    const verdicts = outcomes.map((outcome) => verdictOf(host, outcome));
+    // A sink that tries nothing at all must not be asked again at once.
+    if (outcomes.every(isUntried)) return verdicts;
+    return verdicts.map((verdict, i) => (verdict.type === "retry" && isUntried(outcomes[i]) ? undefined : verdict));
+  }
   const verdict = nonsense(
     host,
     `${Array.isArray(outcomes) ? outcomes.length : "no"} outcomes for ${events.length} events`,
@@ -145,6 +150,7 @@ function verdictOf(host: PluginHost<SinkPlugin>, outcome: unknown): Verdict {
       reason: reasonText(reason),
       unavailable: unavailable === true,
       retryAfterMs: waitMs,
+      response: responseText(response),
     };
   } catch {
     return nonsense(host, "an unreadable outcome");
@@ -153,11 +159,19 @@ function verdictOf(host: PluginHost<SinkPlugin>, outcome: unknown): Verdict {
 
 const OK: Verdict = { type: "ok" };
 
+function isUntried(outcome: unknown): boolean {
+  try {
+    return (outcome as { untried?: unknown }).untried === true;
+  } catch {
+    return false;
+  }
+}
+
 /** What an unreadable answer means for the event is unknown, so it is tried again. */
 function nonsense(host: PluginHost<SinkPlugin>, what: string): Verdict {
   return retry("plugin_error", `${host.label} returned ${what}`);
 }
 
 function retry(code: string, reason: string): Verdict {
-  return { type: "retry", code, reason, unavailable: false, retryAfterMs: 0 };
+  return { type: "retry", code, reason, unavailable: false, retryAfterMs: 0, response: undefined };
 }

@@ -1,4 +1,5 @@
 import type { CanonicalEvent, EventSource } from "./event.ts";
+import { parsePayload, type Spellings, writePayload } from "./payload-text.ts";
 
 /**
  * The canonical bytes of an event: UTF-8 JSON with a fixed member order, the payload last and
@@ -100,6 +101,7 @@ interface Origin {
   readonly head: Omit<CanonicalEvent, "payload">;
   payloadRead: boolean;
   payload: Record<string, unknown> | undefined;
+  spellings: Spellings | undefined;
 }
 
 const ORIGIN = Symbol("origin");
@@ -112,7 +114,11 @@ const LAZY_PAYLOAD: PropertyDescriptor & ThisType<Required<Decoded>> = {
   get() {
     const origin = this[ORIGIN];
     origin.payloadRead = true;
-    origin.payload ??= parsePayload(payloadOf(origin.bytes).toString("utf8"));
+    if (origin.payload === undefined) {
+      const parsed = parsePayload(payloadOf(origin.bytes).toString("utf8"));
+      origin.payload = parsed.payload;
+      origin.spellings = parsed.spellings;
+    }
     return origin.payload;
   },
   set(value: Record<string, unknown>) {
@@ -124,46 +130,14 @@ const LAZY_PAYLOAD: PropertyDescriptor & ThisType<Required<Decoded>> = {
 
 /**
  * The event that canonical bytes stand for. Its payload is parsed when first read; numbers that a
- * double can't hold exactly are kept as raw JSON, so that writing the payload again loses nothing.
+ * double can't hold exactly are raw JSON in it, and writing it again loses nothing (payload-text.ts).
  */
 export function decodeEvent(bytes: Buffer): CanonicalEvent {
   const payloadMark = bytes.indexOf(PAYLOAD_MARK);
   const head = JSON.parse(`${bytes.toString("latin1", 0, payloadMark)}}`) as Omit<CanonicalEvent, "payload">;
   const event: Decoded = Object.defineProperty({ ...head } as Decoded, "payload", LAZY_PAYLOAD);
-  event[ORIGIN] = { bytes, head, payloadRead: false, payload: undefined };
+  event[ORIGIN] = { bytes, head, payloadRead: false, payload: undefined, spellings: undefined };
   return event;
-}
-
-/** 16 digits and more, or an exponent: the only numbers that may not survive a double. */
-const SUSPECT_NUMBER = /\d[\d.]{15,}|\d[eE][+-]?\d/;
-
-function parsePayload(text: string): Record<string, unknown> {
-  if (!SUSPECT_NUMBER.test(text)) return JSON.parse(text) as Record<string, unknown>;
-  return JSON.parse(text, keepInexactNumbers as (key: string, value: unknown) => unknown) as Record<string, unknown>;
-}
-
-// ES2025 "JSON.parse source text access"; the type library does not have it yet.
-const { rawJSON: rawJson } = JSON as unknown as { rawJSON(this: void, text: string): unknown };
-
-function keepInexactNumbers(_key: string, value: unknown, context: { source?: string }): unknown {
-  if (typeof value !== "number" || context.source === undefined) return value;
-  return isExact(value, context.source) ? value : rawJson(context.source);
-}
-
-function isExact(value: number, source: string): boolean {
-  if (String(value) === source) return true;
-  return decimalOf(String(value)) === decimalOf(source);
-}
-
-/** A number's text in one form, `[-]digits e exponent` without zeros at either end, to compare two spellings. */
-function decimalOf(text: string): string {
-  const match = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(text);
-  if (match === null) return text;
-  const [, sign = "", whole = "", fraction = "", exponent = "0"] = match;
-  const digits = (whole + fraction).replace(/^0+/, "");
-  if (digits === "") return "0";
-  const trimmed = digits.replace(/0+$/, "");
-  return `${sign}${trimmed}e${Number(exponent) - fraction.length + digits.length - trimmed.length}`;
 }
 
 /**
@@ -197,7 +171,7 @@ function encodeAs(event: CanonicalEvent, payload: Uint8Array): Buffer {
 export function payloadJson(event: CanonicalEvent): Buffer {
   const origin = originOf(event);
   if (origin !== undefined && !origin.payloadRead) return payloadOf(origin.bytes);
-  return Buffer.from(JSON.stringify(event.payload), "utf8");
+  return Buffer.from(writePayload(event.payload, origin?.spellings), "utf8");
 }
 
 /** Copying an event reads its payload: what a copy carries says "read", and its payload is written anew. */

@@ -1,0 +1,90 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { parsePayload, writePayload } from "./payload-text.ts";
+
+/** The text again after `change` has made something else of the payload. */
+function rewritten(text: string, change: (payload: Record<string, unknown>) => unknown): string {
+  const { payload, spellings } = parsePayload(text);
+  return writePayload(change(payload), spellings);
+}
+
+const SPELLED =
+  '{"price":10.10,"qty":1,"rate":1.0,"big":12345678901234567890,"e":1E5,"zero":-0,"list":[2.50,2.5,-0.0]}';
+
+describe("a payload that is written again", () => {
+  it("keeps the spelling of every number that was not touched", () => {
+    expect(rewritten(SPELLED, (payload) => payload)).toBe(SPELLED);
+    expect(rewritten(SPELLED, (payload) => ({ ...payload, added: true }))).toBe(
+      `${SPELLED.slice(0, -1)},"added":true}`,
+    );
+    expect(rewritten(SPELLED, (payload) => Object.assign(payload, { qty: 2 }))).toBe(
+      SPELLED.replace('"qty":1', '"qty":2'),
+    );
+  });
+
+  it("keeps it through deep copies, which hold no object of the first payload", () => {
+    const text = '{"a":[{"n":1.0,"m":1},{"n":1.0}],"b":{"c":{"d":1e2}}}';
+    const copied = (value: unknown): unknown => {
+      if (Array.isArray(value)) return value.map(copied);
+      if (typeof value !== "object" || value === null) return value;
+      return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, copied(inner)]));
+    };
+    expect(rewritten(text, copied)).toBe(text);
+  });
+
+  it("keeps it for a number that was moved, unless the payload spells it in two ways", () => {
+    expect(
+      rewritten('{"price":10.10,"n":[1.50,2.50]}', ({ price, n }) => ({ amount: price, n: [(n as number[])[1]] })),
+    ).toBe('{"amount":10.10,"n":[2.50]}');
+    expect(rewritten('{"a":1.0,"b":1}', ({ a, b }) => ({ c: a, d: b }))).toBe('{"c":1,"d":1}');
+  });
+
+  it("writes a number of the transform's own that took the place of another", () => {
+    expect(rewritten('{"a":1.0,"b":-0}', () => ({ a: 2, b: 0 }))).toBe('{"a":2,"b":0}');
+  });
+
+  it("gives plain numbers to whoever reads it, and raw JSON only where a double can't hold them", () => {
+    const { payload } = parsePayload(SPELLED);
+    expect([payload["price"], payload["rate"], payload["e"], payload["list"]]).toEqual([
+      10.1,
+      1,
+      100_000,
+      [2.5, 2.5, -0],
+    ]);
+    expect((JSON as unknown as { isRawJSON(value: unknown): boolean }).isRawJSON(payload["big"])).toBe(true);
+  });
+
+  it("minds nothing when all numbers are spelled as JavaScript does, nor digits within text", () => {
+    for (const text of ['{"a":1,"b":-2.5,"c":0.1,"d":0,"e":100}', '{"ip":"10.0.0.1","at":"2025-03-01T12:00:00Z"}'])
+      expect(parsePayload(text).spellings).toBeUndefined();
+  });
+
+  it("is the same text byte for byte beside what was added, for any numbers anywhere", () => {
+    const number = fc.oneof(
+      fc.stringMatching(/^-?(0|[1-9][0-9]{0,22})(\.[0-9]{1,22})?([eE][+-]?[0-9]{1,2})?$/),
+      fc.constantFrom("1", "1.0", "1.00", "10e-1", "0", "-0", "0.0", "0e9"),
+    );
+    const name = fc.stringMatching(/^[a-z_]{1,4}$/);
+    const { object } = fc.letrec<{ value: string; object: string }>((tie) => ({
+      value: fc.oneof(
+        { maxDepth: 4 },
+        number,
+        fc.string().map((text) => JSON.stringify(text)),
+        fc.array(tie("value"), { maxLength: 4 }).map((all) => `[${all.join(",")}]`),
+        tie("object"),
+      ),
+      object: fc
+        .uniqueArray(fc.tuple(name, tie("value")), { maxLength: 4, selector: ([name]) => name })
+        .map((all) => `{${all.map(([name, value]) => `"${name}":${value}`).join(",")}}`),
+    }));
+    fc.assert(
+      fc.property(object, (text) => {
+        const comma = text === "{}" ? "" : ",";
+        expect(rewritten(text, (payload) => ({ ...payload, Added: true }))).toBe(
+          `${text.slice(0, -1)}${comma}"Added":true}`,
+        );
+      }),
+      { numRuns: 3000 },
+    );
+  });
+});

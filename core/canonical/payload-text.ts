@@ -1,0 +1,81 @@
+/**
+ * Payload text ↔ payload, without losing a digit. A number that a double holds is a number for
+ * whoever reads the payload, and is written again as it was spelled (`10.10`, `1e5`, `-0`) where it
+ * still stands in its place; a number that a double can't hold is raw JSON, which is written as it is.
+ */
+export interface ParsedPayload {
+  readonly payload: Record<string, unknown>;
+  /** Absent for most events: all numbers are spelled as JavaScript spells them. */
+  readonly spellings?: Spellings | undefined;
+}
+
+/** How the numbers of one payload were spelled that JavaScript would spell otherwise. */
+export interface Spellings {
+  readonly root: object;
+  readonly at: ReadonlyMap<object, ReadonlyMap<string, string>>;
+  /** For a number that was moved: its spelling, if the payload has but one of it. */
+  readonly of: ReadonlyMap<number, string>;
+}
+
+/** 16 digits and more, an exponent, a zero at a decimal's end, minus zero: all that a double, or its text, may not keep. */
+const SUSPECT_NUMBER = /\d(?:[\d.]{15,}|[eE][+-]?\d|\.\d*0(?![\d.])|(?<=-0)[,\]}\s])/;
+
+// ES2025 "JSON.parse source text access"; the type library does not have it yet.
+const { rawJSON: rawJson } = JSON as unknown as { rawJSON(this: void, text: string): unknown };
+type Reviver = (this: object, key: string, value: unknown, context: { source?: string }) => unknown;
+const parseJson = JSON.parse as (text: string, reviver?: Reviver) => unknown;
+
+/** Throws a SyntaxError on what is no JSON. */
+export function parsePayload(text: string): ParsedPayload {
+  if (!SUSPECT_NUMBER.test(text)) return { payload: parseJson(text) as Record<string, unknown> };
+  const at = new Map<object, Map<string, string>>();
+  const of = new Map<number, string>();
+  const payload = parseJson(text, function (key, value, { source }) {
+    if (typeof value !== "number" || source === undefined) return value;
+    const own = String(value);
+    if (own !== source && !isExact(value, source)) return rawJson(source);
+    const known = of.get(value);
+    // Spelled in two ways: only its place tells which one is meant.
+    of.set(value, known === undefined || known === source ? source : own);
+    if (own === source) return value;
+    const members = at.get(this);
+    if (members === undefined) at.set(this, new Map([[key, source]]));
+    else members.set(key, source);
+    return value;
+  }) as Record<string, unknown>;
+  return at.size === 0 ? { payload } : { payload, spellings: { root: payload, at, of } };
+}
+
+/** The payload's JSON text. Throws what JSON.stringify throws on cycles and BigInts. */
+export function writePayload(payload: unknown, spellings: Spellings | undefined): string {
+  if (spellings === undefined) return JSON.stringify(payload);
+  const { root, at, of } = spellings;
+  // What is written → what stood at its place: a transform may have copied the way down to what it changed.
+  const before = new Map<unknown, object>([[payload, root]]);
+  return JSON.stringify(payload, function (this: object, key, value: unknown) {
+    const place = before.get(this);
+    if (typeof value === "number") {
+      const here = place === undefined ? undefined : at.get(place)?.get(key);
+      const spelled = [here, of.get(value)].find((text) => text !== undefined && Object.is(Number(text), value));
+      return spelled === undefined ? value : rawJson(spelled);
+    }
+    const stood = (place as Record<string, unknown> | undefined)?.[key];
+    if (typeof value === "object" && typeof stood === "object" && stood !== null) before.set(value, stood);
+    return value;
+  });
+}
+
+function isExact(value: number, source: string): boolean {
+  return decimalOf(String(value)) === decimalOf(source);
+}
+
+/** A number's text in one form, `[-]digits e exponent` without zeros at either end, to compare two spellings. */
+function decimalOf(text: string): string {
+  const match = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(text);
+  if (match === null) return text;
+  const [, sign = "", whole = "", fraction = "", exponent = "0"] = match;
+  const digits = (whole + fraction).replace(/^0+/, "");
+  if (digits === "") return "0";
+  const trimmed = digits.replace(/0+$/, "");
+  return `${sign}${trimmed}e${Number(exponent) - fraction.length + digits.length - trimmed.length}`;
+}

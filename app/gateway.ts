@@ -10,10 +10,12 @@ import { createAdmission } from "../core/ingestion/admit.ts";
 import { fateOf } from "../core/ingestion/fate.ts";
 import { createIngestor } from "../core/ingestion/ingest.ts";
 import type { Revision } from "../core/ingestion/revision.ts";
+import { createDoor } from "../core/qps/door.ts";
 import type { EmbeddedLog } from "../drivers/embedded/index.ts";
 import { METRICS_CONTENT_TYPE, mergeMetrics } from "../observability/metrics.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import { startWorkers } from "../workers/pool.ts";
+import { watchBacklog } from "./backlog.ts";
 import { adoptRevision } from "./revisions.ts";
 import { startRetention } from "./retention.ts";
 import { Teardown } from "./teardown.ts";
@@ -79,6 +81,8 @@ async function start(options: GatewayOptions, teardown: Teardown): Promise<Gatew
 
   const admission = createAdmission(revision);
   const ids = createIds({ clock, randomFill: randomFillSync });
+  const door = createDoor(revision, clock);
+  teardown.add(watchBacklog({ log, door, tenants: () => revision.tenants, clock, logger }));
   const ops = await startOps({
     ...settings.ops,
     checks: [{ name: "log", check: () => log.probe() }],
@@ -106,6 +110,7 @@ async function start(options: GatewayOptions, teardown: Teardown): Promise<Gatew
     ...settings.http,
     ingestor: createIngestor({ log, metrics: metrics.ingest }),
     admission,
+    door,
     fate: (tenantId, id) => fateOf({ reader: log, lanes: log }, tenantId, id),
     limits: () => revision.limits,
     ids,
@@ -130,6 +135,7 @@ async function start(options: GatewayOptions, teardown: Teardown): Promise<Gatew
       // Lanes first, then the door: no event is accepted for a sink that has no lane yet.
       await workers.apply(next);
       admission.apply(next);
+      door.apply(next);
       revision = next;
       config = stateOf(next, clock);
       metrics.config.running(next.number);

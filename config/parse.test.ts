@@ -102,7 +102,7 @@ limits:
   event_bytes_max: 10 Mib
 tenants:
   - id: a b
-    quota: { events_per_second: 1 }
+    quota: { events_per_second: 10/s, burst: 5, bytes_per_second: 1 parsec, bytes_burst: 1MiB, requests: 0 }
     keys:
       - id: web
       - id: web
@@ -125,7 +125,9 @@ tenants:
       "pulsegate.yaml:3:34: log.retention: expected a time with its unit, like 500ms, 30s, 5m, 2h or 7d",
       "pulsegate.yaml:5:20: limits.event_bytes_max: expected a size, like 512KiB, 10MiB, 1GB or a whole number of bytes",
       "pulsegate.yaml:7:9: tenants[0].id: expected 1 to 128 letters, digits, _ . : or -",
-      'pulsegate.yaml:8:5: tenants[0]: quotas are not supported yet; without one a tenant is limited by `limits` alone (remove "quota")',
+      "pulsegate.yaml:8:46: tenants[0].quota.burst: must be at least events_per_second (10)",
+      "pulsegate.yaml:8:67: tenants[0].quota.bytes_per_second: expected bytes per second, like 10MiB/s or 512KiB",
+      "pulsegate.yaml:8:106: tenants[0].quota.requests: must be a whole number between 1 and 1000000",
       'pulsegate.yaml:10:9: tenants[0].keys[0]: "sha256" is missing (`pulsegate keys create` makes a key and prints the line)',
       "pulsegate.yaml:11:13: tenants[0].keys[1].id: the same key id as tenants[0].keys[0] (each key of a tenant needs an id of its own)",
       "pulsegate.yaml:12:17: tenants[0].keys[1].sha256: expected the key's SHA-256 as 64 hexadecimal digits; `pulsegate keys create` prints it",

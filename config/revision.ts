@@ -1,4 +1,5 @@
-import type { Revision, SinkUse, TenantConfig } from "../core/ingestion/revision.ts";
+import type { QuotaConfig, Revision, SinkUse, TenantConfig } from "../core/ingestion/revision.ts";
+import type { ParsedQuota } from "./quota.ts";
 import type { ParsedConfig } from "./schema.ts";
 
 /** A revision that has no number yet: the composition root gives it one when it accepts it. */
@@ -83,11 +84,25 @@ function tenantOf(tenant: ParsedTenant, index: number, { hashKey, pluginConfig }
     })),
     partitions: tenant.partitions,
     weight: tenant.weight,
+    quota: tenant.quota === undefined ? undefined : quotaOf(tenant.quota),
     transforms: tenant.plugins.transform.map(({ name }, at) => ({
       name,
       config: pluginConfig(index, "transform", at),
     })),
     sinks: tenant.plugins.sinks.map((sink, at) => sinkOf(sink, pluginConfig(index, "sinks", at))),
+  };
+}
+
+function quotaOf(quota: ParsedQuota): QuotaConfig {
+  const { events_per_second: events, bytes_per_second: bytes } = quota;
+  return {
+    events: events === undefined ? undefined : { perSecond: events, burst: quota.burst ?? events },
+    bytes: bytes === undefined ? undefined : { perSecond: bytes, burst: quota.bytes_burst ?? bytes },
+    requestsInFlight: quota.requests,
+    eventBytesMax: quota.event_bytes_max,
+    batchEventsMax: quota.batch_events_max,
+    backlogEvents: quota.backlog_events,
+    backlogBytes: quota.backlog_bytes,
   };
 }
 
@@ -104,6 +119,7 @@ function sinkOf(sink: ParsedSink, config: unknown): SinkUse {
     },
     batch: { eventsMax: sink.batch.events_max, bytesMax: sink.batch.bytes_max, lingerMs: sink.batch.linger },
     windowEvents: sink.window_events,
+    backlog: sink.backlog,
   };
 }
 

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { NAME_PATTERN } from "../core/canonical/event.ts";
+import { Quota } from "./quota.ts";
 import { bytes, duration, durationRange } from "./units.ts";
 
 /**
@@ -75,6 +76,12 @@ const Sink = z.strictObject({
   window_events: count(1, 1_000_000)
     .prefault(10_000)
     .describe("Events read ahead of the lane's cursor that may be unsettled at one time."),
+  backlog: z
+    .enum(["refuse", "ignore"])
+    .prefault("refuse")
+    .describe(
+      "Whether this lane's backlog counts for the tenant's `quota.backlog_events`: `ignore` lets an optional sink be down without closing the door.",
+    ),
   config: PluginConfig.optional().describe("The plugin's own options: docs/reference/plugins.md."),
 });
 
@@ -96,6 +103,7 @@ const Tenant = z.strictObject({
     .literal(1, "weights other than 1 are not supported yet: every tenant has the same share")
     .prefault(1)
     .describe("Share of the machine relative to other tenants. Only 1 for now."),
+  quota: Quota.optional().describe("What the tenant may send; without it, `limits` alone. Over it: 429."),
   plugins: Plugins.prefault({}).describe("What happens to the tenant's events."),
 });
 
@@ -196,7 +204,6 @@ export type ParsedConfig = z.output<typeof ConfigSchema>;
  * user believing in a protection or a filter that isn't there.
  */
 export const NOT_SUPPORTED_YET: Readonly<Record<string, string>> = {
-  quota: "quotas are not supported yet; without one a tenant is limited by `limits` alone",
   when: "conditional routes are not supported yet; the sink would get every event",
   fallback: "routing is not supported yet; the sink would get every event",
   ordering: "ordering by key is not supported yet",

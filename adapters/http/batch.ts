@@ -46,6 +46,8 @@ function storeBatch(exchange: Exchange, batch: ParsedBatch, context: BatchPostCo
     exchange.refuse(batch.code, batch.detail, { violations: batch.violations });
     return;
   }
+  // The first event was charged when the request came in.
+  if (batch.events.length > 1) exchange.quota?.charge({ events: batch.events.length - 1, bytes: 0 });
   const parts: EventParts[] = [];
   for (const event of batch.events) if (event.ok) parts.push(event.parts);
   countRefused(exchange, context, batch.events);

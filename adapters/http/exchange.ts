@@ -6,7 +6,9 @@ import { traceIdOf } from "../../core/canonical/trace.ts";
 import type { Clock, Logger } from "../../core/environment.ts";
 import type { Admitted } from "../../core/ingestion/admit.ts";
 import type { IngestMetrics } from "../../core/ingestion/metrics.ts";
+import type { QuotaPolicy, TenantQuota } from "../../core/qps/quota.ts";
 import { problemJson } from "./problem.ts";
+import { rateLimitHeaders } from "./rate-limit.ts";
 
 /** What all exchanges of one server share. */
 export interface ExchangeScope {
@@ -23,6 +25,7 @@ export interface Refusal {
   /** Pairs of name and value. */
   readonly headers?: readonly string[];
   readonly retryAfterMs?: number | undefined;
+  readonly violatedPolicies?: readonly QuotaPolicy[] | undefined;
 }
 
 interface Answer {
@@ -31,6 +34,7 @@ interface Answer {
   readonly bytes: number;
   /** Pairs of name and value. */
   readonly headers: string[];
+  readonly retryAfterSeconds?: number | undefined;
 }
 
 /** One request and its one answer. */
@@ -40,6 +44,8 @@ export class Exchange {
   readonly scope: ExchangeScope;
   readonly startedMs: number;
   admitted: Admitted | undefined;
+  /** Of the tenant, if it has any: each answer tells what is left of it. */
+  quota: TenantQuota | undefined;
   answered = false;
   /** The client waits for `100 Continue` before it sends the body. */
   continues = false;
@@ -77,13 +83,17 @@ export class Exchange {
   /** Answers with a problem document. */
   refuse(code: ErrorCode, detail: string, refusal: Refusal = {}): void {
     const { http: status } = ERROR_CODES[code];
-    const body = problemJson({ code, detail, traceId: this.traceId, violations: refusal.violations });
+    const { violations, violatedPolicies } = refusal;
+    const body = problemJson({ code, detail, traceId: this.traceId, violations, violatedPolicies });
     const headers = ["Content-Type", "application/problem+json", ...(refusal.headers ?? [])];
-    if (status === 503) {
-      headers.push("Retry-After", retryAfter(refusal.retryAfterMs));
-      this.scope.metrics.backpressure(this.admitted?.tenant.id, code);
+    const isLoad = status === 503 || status === 429;
+    const retryAfterSeconds = isLoad ? retryAfter(refusal.retryAfterMs) : undefined;
+    if (retryAfterSeconds !== undefined) {
+      headers.push("Retry-After", String(retryAfterSeconds));
+      for (const reason of violatedPolicies ?? [code])
+        this.scope.metrics.backpressure(this.admitted?.tenant.id, reason);
     }
-    this.send({ status, body, bytes: Buffer.byteLength(body), headers });
+    this.send({ status, body, bytes: Buffer.byteLength(body), headers, retryAfterSeconds });
   }
 
   /** Answers that we failed, whatever it was: the client is never told that it was its fault. */
@@ -95,11 +105,12 @@ export class Exchange {
     this.refuse(code, FAULT_DETAILS[code] ?? "the request failed; nothing is acknowledged", { retryAfterMs });
   }
 
-  private send({ status, body, bytes, headers }: Answer): void {
+  private send({ status, body, bytes, headers, retryAfterSeconds }: Answer): void {
     if (this.answered) return;
     this.answered = true;
     const { response } = this;
     headers.push("Content-Length", String(bytes));
+    if (this.quota !== undefined) headers.push(...rateLimitHeaders(this.quota, retryAfterSeconds));
     // As many bytes as characters: ASCII, for which Latin-1 is the same and cheaper to write.
     const encoding = bytes === body.length ? "latin1" : "utf8";
     const linger = !this.closing && hasUnreadBody(this.request);
@@ -116,8 +127,9 @@ export class Exchange {
   }
 }
 
-function retryAfter(ms = RETRY_AFTER_MS): string {
-  return String(Math.max(1, Math.ceil(ms / 1000)));
+/** Whole seconds. */
+function retryAfter(ms = RETRY_AFTER_MS): number {
+  return Math.max(1, Math.ceil(ms / 1000));
 }
 
 const RETRY_AFTER_MS = 1000;

@@ -2,7 +2,8 @@ import type { IncomingMessage } from "node:http";
 import { PulseGateError } from "../../core/canonical/errors.ts";
 import type { Admission, Admitted } from "../../core/ingestion/admit.ts";
 import type { Ingestor } from "../../core/ingestion/ingest.ts";
-import type { Limits } from "../../core/ingestion/revision.ts";
+import type { Limits, TenantConfig } from "../../core/ingestion/revision.ts";
+import type { Door } from "../../core/qps/door.ts";
 import type { BodyBudget } from "./body.ts";
 import { collectBody } from "./body.ts";
 import { postBatch } from "./batch.ts";
@@ -12,6 +13,7 @@ import type { Exchange } from "./exchange.ts";
 import type { FateLookup } from "./fate.ts";
 import { getFate } from "./fate.ts";
 import { OPENAPI_JSON } from "./openapi.ts";
+import { enterQuota } from "./quota.ts";
 import { credentialOf, idempotencyKeyOf, mediaTypeOf } from "./request-head.ts";
 import { routed } from "./routes.ts";
 import { postEvent } from "./single.ts";
@@ -21,6 +23,7 @@ export interface HandlerPorts {
   readonly admission: Admission;
   readonly fate: FateLookup;
   readonly limits: () => Limits;
+  readonly door: Door;
   readonly budget: BodyBudget;
 }
 
@@ -58,11 +61,15 @@ type PostOperation = "post_event" | "post_batch";
 
 function receive(exchange: Exchange, ports: HandlerPorts, admitted: Admitted, operation: PostOperation): void {
   const { headers } = exchange.request;
+  // Of the decoded body where nothing is encoded; the rest is charged once it is known.
+  const declaredBytes = headers["content-encoding"] === undefined ? Number(headers["content-length"] ?? 0) : 0;
+  const quota = ports.door.quotaOf(admitted.tenant.id);
+  if (quota !== undefined && !enterQuota(exchange, quota, declaredBytes)) return;
   const mediaType = mediaTypeOf(headers["content-type"] ?? "application/json");
   if (!fits(operation, mediaType)) return refuseMediaType(exchange, operation);
   const decoder = decoderFor(headers["content-encoding"]);
   if (decoder === "unsupported") return refuseEncoding(exchange);
-  const limits = ports.limits();
+  const limits = narrowed(ports.limits(), admitted.tenant, quota?.eventsAtOnceMax);
   const bytesMax = operation === "post_event" ? limits.eventBytesMax : limits.batchBytesMax;
   if (Number(headers["content-length"] ?? 0) > bytesMax) {
     return exchange.refuse("body_too_large", `the body is larger than ${bytesMax} bytes`);
@@ -74,9 +81,21 @@ function receive(exchange: Exchange, ports: HandlerPorts, admitted: Admitted, op
   const context = { ingestor: ports.ingestor, admitted, eventBytesMax, eventsMax, idempotencyKey: key };
   const form = mediaType === "application/x-ndjson" ? "lines" : "array";
   readBody(exchange, { bytesMax, budget: ports.budget, decoder }, (body) => {
+    if (body.length > declaredBytes) quota?.charge({ events: 0, bytes: body.length - declaredBytes });
     if (operation === "post_event") postEvent(exchange, body, context);
     else postBatch(exchange, body, { ...context, form });
   });
+}
+
+/** The limits of all, and the tenant's own where those are less. A batch that its quota never lets in is too large. */
+function narrowed(limits: Limits, { quota }: TenantConfig, eventsAtOnceMax: number | undefined): Limits {
+  if (quota === undefined) return limits;
+  const { eventBytesMax = Number.POSITIVE_INFINITY, batchEventsMax = Number.POSITIVE_INFINITY } = quota;
+  return {
+    ...limits,
+    eventBytesMax: Math.min(limits.eventBytesMax, eventBytesMax),
+    batchEventsMax: Math.min(limits.batchEventsMax, batchEventsMax, eventsAtOnceMax ?? Number.POSITIVE_INFINITY),
+  };
 }
 
 function fits(operation: PostOperation, mediaType: string | undefined): boolean {

@@ -8,6 +8,7 @@ import type { Admission } from "../../core/ingestion/admit.ts";
 import type { Ingestor } from "../../core/ingestion/ingest.ts";
 import type { IngestMetrics } from "../../core/ingestion/metrics.ts";
 import type { Limits } from "../../core/ingestion/revision.ts";
+import type { Door } from "../../core/qps/door.ts";
 import type { ExchangeScope } from "./exchange.ts";
 import { Exchange } from "./exchange.ts";
 import type { FateLookup } from "./fate.ts";
@@ -24,6 +25,7 @@ export interface HttpOptions {
   readonly ingestor: Ingestor;
   readonly admission: Admission;
   readonly fate: FateLookup;
+  readonly door: Door;
   /** Asked at each request: a new revision's limits count from the next one on. */
   readonly limits: () => Limits;
   readonly ids: Ids;
@@ -63,8 +65,8 @@ export async function startHttp(options: HttpOptions): Promise<HttpAdapter> {
 
 function serve(server: Server, scope: ExchangeScope, options: HttpOptions): void {
   const budget = { bytesMax: options.bodyMemoryBytesMax ?? BODY_MEMORY_BYTES_MAX, used: 0 };
-  const { ingestor, admission, fate, limits } = options;
-  const ports: HandlerPorts = { ingestor, admission, fate, limits, budget };
+  const { ingestor, admission, fate, limits, door } = options;
+  const ports: HandlerPorts = { ingestor, admission, fate, limits, door, budget };
   const onRequest = (continues: boolean) => (request: IncomingMessage, response: ServerResponse) => {
     const exchange = new Exchange(request, response, scope);
     exchange.continues = continues;

@@ -14,6 +14,16 @@ const json = (schema: object) => ({ "application/json": { schema } });
 const text = (pattern: RegExp, description: string) => ({ type: "string", pattern: pattern.source, description });
 const time = (description: string) => ({ type: "string", format: "date-time", description });
 
+const RETRY_AFTER = { "Retry-After": { schema: { type: "integer" }, description: "Seconds" } };
+const LOAD_HEADERS = {
+  503: RETRY_AFTER,
+  429: {
+    ...RETRY_AFTER,
+    "RateLimit-Policy": { schema: { type: "string" }, description: "The tenant's quotas, on every answer" },
+    RateLimit: { schema: { type: "string" }, description: "What is left of them, on every answer" },
+  },
+};
+
 const POST_CODES: readonly ErrorCode[] = [
   "malformed_json",
   "malformed_request",
@@ -24,6 +34,7 @@ const POST_CODES: readonly ErrorCode[] = [
   "unsupported_media_type",
   "unsupported_encoding",
   "headers_too_large",
+  "quota_exceeded",
   "internal",
   "log_unavailable",
   "log_full",
@@ -117,7 +128,7 @@ function problems(codes: readonly ErrorCode[]): Record<string, object> {
 }
 
 function problemResponse(status: number, codes: readonly ErrorCode[]): object {
-  const headers = status === 503 ? { "Retry-After": { schema: { type: "integer" }, description: "Seconds" } } : {};
+  const headers = status === 503 || status === 429 ? LOAD_HEADERS[status] : {};
   const description = codes.map((code) => `${code}: ${ERROR_CODES[code].title}`).join("; ");
   return { description, headers, content: { "application/problem+json": { schema: ref("Problem") } } };
 }
@@ -192,6 +203,11 @@ const SCHEMAS = {
       code: { enum: Object.keys(ERROR_CODES) },
       retryable: { type: "boolean", description: "The same request may succeed later." },
       errors: { type: "array", items: ref("Violation") },
+      "violated-policies": {
+        type: "array",
+        items: { enum: ["events", "bytes", "requests", "backlog"] },
+        description: "The quotas that said no",
+      },
       trace_id: { type: "string" },
     },
     additionalProperties: false,

@@ -86,6 +86,12 @@ export const ERROR_CODES = {
     disposition: "reject",
     title: "The same id or key was used with another event",
   },
+  quota_exceeded: {
+    http: 429,
+    grpc: "RESOURCE_EXHAUSTED",
+    disposition: "retry",
+    title: "The tenant's quota is used up",
+  },
   // Our side
   log_unavailable: {
     http: 503,

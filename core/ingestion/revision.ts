@@ -27,8 +27,31 @@ export interface TenantConfig {
   /** Events are spread over so many streams, by event id. */
   readonly partitions: number;
   readonly weight: number;
+  /** Limits of this tenant at the door; none when undefined. */
+  readonly quota?: QuotaConfig | undefined;
   readonly transforms: readonly PluginUse[];
   readonly sinks: readonly SinkUse[];
+}
+
+/** What a tenant may send; what is undefined is not limited. */
+export interface QuotaConfig {
+  readonly events?: RateConfig | undefined;
+  /** Of bodies, after decoding. */
+  readonly bytes?: RateConfig | undefined;
+  /** Requests under way at one time. */
+  readonly requestsInFlight?: number | undefined;
+  /** Narrower than `Limits`. */
+  readonly eventBytesMax?: number | undefined;
+  readonly batchEventsMax?: number | undefined;
+  /** Accepted and not yet settled by the slowest lane whose policy is `refuse`. */
+  readonly backlogEvents?: number | undefined;
+  readonly backlogBytes?: number | undefined;
+}
+
+export interface RateConfig {
+  readonly perSecond: number;
+  /** At least `perSecond`. */
+  readonly burst: number;
 }
 
 export interface ApiKey {
@@ -50,6 +73,8 @@ export interface SinkUse extends PluginUse {
   readonly batch: BatchPolicy;
   /** Events read ahead of the cursor and not settled: the lane's window. */
   readonly windowEvents: number;
+  /** Whether the lane's backlog counts for the tenant's quota; `refuse` when undefined. */
+  readonly backlog?: "refuse" | "ignore" | undefined;
 }
 
 export interface RetryPolicy {

@@ -11,6 +11,7 @@ import { fateOf } from "../../core/ingestion/fate.ts";
 import { createIngestor } from "../../core/ingestion/ingest.ts";
 import type { LogWriter } from "../../core/ingestion/log.ts";
 import type { IngestMetrics } from "../../core/ingestion/metrics.ts";
+import { createDoor } from "../../core/qps/door.ts";
 import type { Limits, TenantConfig } from "../../core/ingestion/revision.ts";
 import { type MemoryLog, openMemoryLog } from "../../drivers/memory/index.ts";
 import { systemClock } from "../../observability/system-clock.ts";
@@ -30,6 +31,8 @@ export interface GateOptions {
   /** Stands between the door and the log, to hold, fail or watch appends. */
   readonly writer?: (log: MemoryLog) => LogWriter;
   readonly http?: Partial<HttpOptions>;
+  /** Of the tenant `shop`. */
+  readonly quota?: TenantConfig["quota"];
 }
 
 export interface Gate {
@@ -58,7 +61,8 @@ export const TENANTS: readonly TenantConfig[] = ["shop", "other"].map((id) => ({
 }));
 
 /** The data port over an in-memory log, on a free loopback port. */
-export async function startGate({ limits = {}, writer, http: overrides = {} }: GateOptions = {}): Promise<Gate> {
+export async function startGate({ limits = {}, writer, quota, http: overrides = {} }: GateOptions = {}): Promise<Gate> {
+  const tenants = TENANTS.map((tenant) => (tenant.id === "shop" ? { ...tenant, quota } : tenant));
   const log = openMemoryLog({ clock: systemClock });
   const record = recorder();
   const metrics = record.metrics;
@@ -66,7 +70,8 @@ export async function startGate({ limits = {}, writer, http: overrides = {} }: G
     host: "127.0.0.1",
     port: 0,
     ingestor: createIngestor({ log: writer?.(log) ?? log, metrics }),
-    admission: createAdmission({ tenants: TENANTS }),
+    admission: createAdmission({ tenants }),
+    door: createDoor({ tenants }, systemClock),
     fate: (tenantId, idOrPosition) => fateOf({ reader: log, lanes: log }, tenantId, idOrPosition),
     limits: () => ({ ...LIMITS, ...limits }),
     ids: createIds({ clock: systemClock, randomFill: (bytes) => void randomFillSync(bytes) }),

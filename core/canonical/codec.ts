@@ -114,12 +114,7 @@ const LAZY_PAYLOAD: PropertyDescriptor & ThisType<Required<Decoded>> = {
   get() {
     const origin = this[ORIGIN];
     origin.payloadRead = true;
-    if (origin.payload === undefined) {
-      const parsed = parsePayload(payloadOf(origin.bytes).toString("utf8"));
-      origin.payload = parsed.payload;
-      origin.spellings = parsed.spellings;
-    }
-    return origin.payload;
+    return parsedPayload(origin);
   },
   set(value: Record<string, unknown>) {
     const origin = this[ORIGIN];
@@ -172,6 +167,24 @@ export function payloadJson(event: CanonicalEvent): Buffer {
   const origin = originOf(event);
   if (origin !== undefined && !origin.payloadRead) return payloadOf(origin.bytes);
   return Buffer.from(writePayload(event.payload, origin?.spellings), "utf8");
+}
+
+/**
+ * The payload to look at, never to change: unlike `event.payload`, this leaves the event's bytes what
+ * they are, and a later reader gets the same parse.
+ */
+export function payloadView(event: CanonicalEvent): Readonly<Record<string, unknown>> {
+  const origin = originOf(event);
+  if (origin === undefined || origin.payloadRead) return event.payload;
+  return parsedPayload(origin);
+}
+
+function parsedPayload(origin: Origin): Record<string, unknown> {
+  if (origin.payload !== undefined) return origin.payload;
+  const { payload, spellings } = parsePayload(payloadOf(origin.bytes).toString("utf8"));
+  origin.payload = payload;
+  origin.spellings = spellings;
+  return origin.payload;
 }
 
 /** Copying an event reads its payload: what a copy carries says "read", and its payload is written anew. */

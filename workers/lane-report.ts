@@ -1,3 +1,4 @@
+import { fingerprintOf } from "../core/ingestion/dead-letters.ts";
 import type { Slot } from "../core/ingestion/lane-window.ts";
 import type { DeadLetter } from "../core/ingestion/log.ts";
 import type { Settled } from "../core/ingestion/settle.ts";
@@ -82,6 +83,7 @@ export class LaneReport {
       stage: failure.stage,
       code: failure.code,
       message: failure.reason,
+      fingerprint: fingerprintOf({ stage: failure.stage, code: failure.code, message: failure.reason }),
       response: failure.response,
       attempts: slot.history,
       configRevision: this.revision,

@@ -112,6 +112,7 @@ async function story(): Promise<void> {
             code: "23514",
             message: "violates a check",
             response: "row refused",
+            fingerprint: "0011223344556677",
             attempts: [{ at: 900, reason: "violates a check" }],
             configRevision: 7,
             plugins: { postgres_sink: "1.0.0" },

@@ -5,7 +5,7 @@ export interface AdminPorts {
   /** The bearer token that its callers must show. */
   readonly token: string;
   readonly reader: Pick<LogReader, "find" | "read" | "bounds">;
-  readonly lanes: Pick<LaneStore, "lanes" | "settlement" | "deadLetter" | "deadLetters">;
+  readonly lanes: Pick<LaneStore, "lanes" | "jobLanes" | "settlement" | "deadLetter" | "deadLetters" | "amendment">;
   /** What the workers know of their lanes beyond the log, as far as they run here. */
   readonly laneStatus: () => Promise<readonly LaneStatus[]>;
   readonly config: () => ConfigState;

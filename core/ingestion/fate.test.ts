@@ -3,7 +3,16 @@ import { openMemoryLog, type MemoryLog } from "../../drivers/memory/index.ts";
 import { SimClock } from "../../tests/helpers/sim-clock.ts";
 import { encodeParts } from "../canonical/codec.ts";
 import { fateOf } from "./fate.ts";
-import { type DeadLetter, type LaneId, type Settlement, type SettlementException, slotOf, type Stream } from "./log.ts";
+import { FAILED_AGAIN, NOT_SELECTED } from "./jobs.ts";
+import {
+  type DeadLetter,
+  type LaneId,
+  type Redriven,
+  type Settlement,
+  type SettlementException,
+  slotOf,
+  type Stream,
+} from "./log.ts";
 
 const STREAM: Stream = { tenantId: "shop", partition: 0 };
 const lane = (sink: string): LaneId => ({ stream: STREAM, sink });
@@ -133,6 +142,8 @@ describe("a fate", () => {
       lanes: () => log.lanes("shop"),
       settlement: async () => undefined,
       deadLetter: async () => undefined,
+      jobLanes: async () => [],
+      amendment: async () => undefined,
     };
     expect((await fateOf({ reader: log, lanes }, "shop", "e0"))?.lanes).toEqual([{ sink: "a", status: "settled" }]);
   });
@@ -143,6 +154,55 @@ describe("a fate", () => {
     expect(await fate("shop/0/0")).toBeUndefined();
     expect((await fate("e1"))?.event_id).toBe("e1");
   });
+});
+
+describe("what came after an event died", () => {
+  const deadRun: SettlementException[] = [{ from: 0, to: 3, outcome: "dead" }];
+
+  it("is told: redriven by a job, discarded, or failed again", async () => {
+    await append("e0", "e1", "e2");
+    await log.openLane(lane("raw"), "start");
+    await settle(
+      "raw",
+      { from: 0, to: 3, exceptions: deadRun },
+      [0, 1, 2].map((i) => letter("raw", i)),
+    );
+    await redrive([{ lane: lane("raw"), sequence: 0, outcome: { type: "delivered" } }]);
+    await log.discard([{ lane: lane("raw"), sequence: 1 }], { at: Date.UTC(2026, 0, 4), reason: "discarded" });
+    const at = "2026-01-03T00:00:00.000Z";
+    expect((await fate("e0"))?.lanes).toMatchObject([
+      {
+        status: "delivered",
+        config_revision: 8,
+        amended: { at, job: "redrive-1" },
+        jobs: [{ job: "redrive-1", status: "delivered", at, config_revision: 8 }],
+      },
+    ]);
+    expect((await fate("e1"))?.lanes).toMatchObject([
+      { status: "filtered", reason: "discarded", amended: { at: "2026-01-04T00:00:00.000Z" } },
+    ]);
+    expect((await fate("e1"))?.lanes[0]?.jobs).toBeUndefined();
+    expect((await fate("e2"))?.lanes).toMatchObject([
+      { status: "dead", dead_letter: { code: "23505" }, jobs: [{ job: "redrive-1", status: "failed" }] },
+    ]);
+  });
+
+  async function redrive(redriven: Redriven[]): Promise<void> {
+    const job = { ...lane("raw"), job: "redrive-1" };
+    await log.openLane(job, 0);
+    for await (const held of (await log.claims("worker")).held(new AbortController().signal)) {
+      const claim = held.find(({ slot }) => slot === slotOf(STREAM));
+      if (claim === undefined) continue;
+      const exceptions: SettlementException[] = [
+        { from: 1, to: 2, outcome: "filtered", reason: NOT_SELECTED },
+        { from: 2, to: 3, outcome: "filtered", reason: FAILED_AGAIN },
+      ];
+      const settlement = { from: 0, to: 3, exceptions, configRevision: 8, settledAt: Date.UTC(2026, 0, 3) };
+      const [result] = await log.commit([{ lane: job, claim, settlement, deadLetters: [], redriven }]);
+      expect(result?.status).toBe("fulfilled");
+      return;
+    }
+  }
 });
 
 function letter(sink: string, sequence: number): DeadLetter {
@@ -158,6 +218,7 @@ function letter(sink: string, sequence: number): DeadLetter {
     stage: "sink x",
     code: "23505",
     message: "no",
+    fingerprint: "0011223344556677",
     attempts,
     configRevision: 3,
     plugins: {},

@@ -74,10 +74,15 @@ async function openAttached(folder: string, clock: SteppedClock): Promise<LogUnd
     openLane: (lane, start) => attached.openLane(lane, start),
     loadLane: (lane) => attached.loadLane(lane),
     lanes: (tenantId) => attached.lanes(tenantId),
+    jobLanes: (tenantId) => attached.jobLanes(tenantId),
     commit: (commits) => attached.commit(commits),
     settlement: (lane, sequence) => attached.settlement(lane, sequence),
     deadLetters: (query) => attached.deadLetters(query),
     deadLetter: (lane, sequence) => attached.deadLetter(lane, sequence),
+    deadLetterGroups: (filter) => attached.deadLetterGroups(filter),
+    discard: (letters, stamp) => attached.discard(letters, stamp),
+    amendment: (lane, sequence) => attached.amendment(lane, sequence),
+    recount: (lane) => attached.recount(lane),
     control: attached.control,
     async close() {
       await attached.close();

@@ -1,12 +1,17 @@
 import type {
+  Amendment,
   Claims,
   ControlStore,
   DeadLetter,
+  DeadLetterFilter,
+  DeadLetterGroup,
   DeadLetterQuery,
   LaneCommit,
   LaneId,
   LaneState,
   LaneStore,
+  LetterId,
+  Recount,
   Settlement,
   Stream,
   StreamBounds,
@@ -33,7 +38,8 @@ export abstract class StoredLanes implements LaneStore {
     return this.slotClaims.claims();
   }
 
-  async openLane(lane: LaneId, start: "tail" | "start"): Promise<LaneState> {
+  async openLane(lane: LaneId, start: "tail" | "start" | number): Promise<LaneState> {
+    if (typeof start === "number") return this.state.openLane(lane, start);
     const { first, end } = await this.bounds(lane.stream);
     return this.state.openLane(lane, start === "tail" ? end : first);
   }
@@ -43,7 +49,11 @@ export abstract class StoredLanes implements LaneStore {
   }
 
   async lanes(tenantId?: string) {
-    return this.state.lanes(tenantId);
+    return this.state.lanes(tenantId, "live");
+  }
+
+  async jobLanes(tenantId?: string) {
+    return this.state.lanes(tenantId, "jobs");
   }
 
   commit(commits: readonly LaneCommit[]): Promise<PromiseSettledResult<void>[]> {
@@ -60,5 +70,21 @@ export abstract class StoredLanes implements LaneStore {
 
   async deadLetter(lane: LaneId, sequence: number): Promise<DeadLetter | undefined> {
     return this.state.deadLetter(lane, sequence);
+  }
+
+  async deadLetterGroups(filter: DeadLetterFilter): Promise<DeadLetterGroup[]> {
+    return this.state.deadLetterGroups(filter);
+  }
+
+  discard(letters: readonly LetterId[], stamp: { readonly at: number; readonly reason: string }): Promise<number> {
+    return this.state.discard(letters, stamp);
+  }
+
+  async amendment(lane: LaneId, sequence: number): Promise<Amendment | undefined> {
+    return this.state.amendment(lane, sequence);
+  }
+
+  async recount(lane: LaneId): Promise<Recount | undefined> {
+    return this.state.recount(lane);
   }
 }

@@ -1,23 +1,34 @@
 import { open, type RootDatabase } from "lmdb";
 import { PulseGateError } from "../../core/canonical/errors.ts";
+import { type GroupCount, groupsOf } from "../../core/ingestion/dead-letters.ts";
+import { amended, freshState, settled } from "../../core/ingestion/lane-state.ts";
 import {
+  type AmendedOutcome,
+  type Amendment,
   type Claim,
   type ControlStore,
   type DeadLetter,
+  type DeadLetterFilter,
+  type DeadLetterGroup,
   type DeadLetterQuery,
   type LaneCommit,
   type LaneId,
   laneKey,
   type LaneState,
+  type LetterId,
+  type Recount,
+  type Redriven,
   type Settlement,
   SLOT_COUNT,
   slotOf,
   type StreamKey,
   streamKey,
 } from "../../core/ingestion/log.ts";
+import { LetterStore } from "./letters.ts";
 
 const FORGET_AT_ONCE = 1_000;
 
+type Stamp = Pick<Amendment, "at" | "job" | "configRevision">;
 type LaneRow = { readonly lane: LaneId; readonly state: LaneState };
 type StoredControl = { readonly value: unknown; readonly version: number };
 
@@ -37,16 +48,20 @@ export class StateStore {
   private readonly env: RootDatabase;
   private readonly laneRows;
   private readonly settlements;
-  private readonly letters;
+  private readonly letters: LetterStore;
+  private readonly amendments;
+  private readonly forgotten;
   private readonly controls;
   private readonly meta;
 
   constructor(path: string) {
     // overlappingSync would resolve writes before the sync that covers them (a trap of lmdb 3.5).
-    this.env = open({ path, maxDbs: 8, overlappingSync: false, noSubdir: false });
+    this.env = open({ path, maxDbs: 16, overlappingSync: false, noSubdir: false });
     this.laneRows = this.env.openDB<LaneRow, string>({ name: "lanes" });
     this.settlements = this.env.openDB<Settlement, [string, number]>({ name: "settlements" });
-    this.letters = this.env.openDB<DeadLetter, [string, number]>({ name: "dead-letters" });
+    this.letters = new LetterStore(this.env);
+    this.amendments = this.env.openDB<Amendment, [string, number]>({ name: "amendments" });
+    this.forgotten = this.env.openDB<LaneState, string>({ name: "forgotten" });
     this.controls = this.env.openDB<StoredControl, string>({ name: "control" });
     this.meta = this.env.openDB<unknown, string>({ name: "meta" });
     this.control = this.controlStore();
@@ -74,7 +89,7 @@ export class StateStore {
     return this.write(() => {
       const existing = this.laneRows.get(key);
       if (existing !== undefined) return existing.state;
-      const state: LaneState = { start, cursor: start, delivered: 0, filtered: {}, dead: 0, erased: 0 };
+      const state = freshState(start);
       void this.laneRows.put(key, { lane: plainLane(lane), state });
       return state;
     });
@@ -84,8 +99,9 @@ export class StateStore {
     return this.laneRows.get(laneKey(lane))?.state;
   }
 
-  lanes(tenantId?: string): LaneRow[] {
-    return [...this.laneRows.getRange(tenantRange(tenantId)).map(({ value }) => value)];
+  lanes(tenantId: string | undefined, of: "live" | "jobs"): LaneRow[] {
+    const rows = this.laneRows.getRange(tenantRange(tenantId)).map(({ value }) => value);
+    return [...rows].filter(({ lane }) => (lane.job === undefined) === (of === "live"));
   }
 
   async commit(commits: readonly LaneCommit[]): Promise<PromiseSettledResult<void>[]> {
@@ -98,7 +114,7 @@ export class StateStore {
   }
 
   /** Checks before it writes: a refused commit leaves no trace in the transaction of the others. */
-  private settle({ lane, claim, settlement, deadLetters }: LaneCommit): PulseGateError | undefined {
+  private settle({ lane, claim, settlement, deadLetters, redriven = [] }: LaneCommit): PulseGateError | undefined {
     const key = laneKey(lane);
     const row = this.laneRows.get(key);
     if (row === undefined) return fenced(key, "the lane does not exist");
@@ -111,10 +127,35 @@ export class StateStore {
         `the settlement of ${settlement.from} to ${settlement.to} does not start at the cursor ${row.state.cursor}`,
       );
     }
-    void this.laneRows.put(key, { lane: row.lane, state: advance(row.state, settlement) });
+    void this.laneRows.put(key, { lane: row.lane, state: settled(row.state, settlement) });
     void this.settlements.put([key, settlement.to], settlement);
-    for (const letter of deadLetters) void this.letters.put([key, letter.sequence], letter);
+    for (const letter of deadLetters) this.letters.put(key, letter);
+    const { settledAt: at, configRevision } = settlement;
+    for (const one of redriven) this.redriven(one, { at, job: lane.job, configRevision });
     return undefined;
+  }
+
+  private redriven({ lane, sequence, outcome }: Redriven, stamp: Stamp): void {
+    if (outcome.type !== "dead") return void this.amend({ lane, sequence }, outcome, stamp);
+    const key = laneKey(lane);
+    if (this.letters.has(key, sequence)) this.letters.put(key, outcome.deadLetter);
+  }
+
+  /** Gives a dead event another outcome; whether it was still dead. */
+  private amend({ lane, sequence }: LetterId, outcome: AmendedOutcome, stamp: Stamp): boolean {
+    const key = laneKey(lane);
+    const row = this.laneRows.get(key);
+    if (row === undefined || !this.letters.remove(key, sequence)) return false;
+    void this.laneRows.put(key, { lane: row.lane, state: amended(row.state, outcome) });
+    void this.amendments.put([key, sequence], { sequence, outcome, ...stamp });
+    return true;
+  }
+
+  discard(
+    letters: readonly LetterId[],
+    { at, reason }: { readonly at: number; readonly reason: string },
+  ): Promise<number> {
+    return this.write(() => letters.filter((one) => this.amend(one, { type: "filtered", reason }, { at })).length);
   }
 
   settlement(lane: LaneId, sequence: number): Settlement | undefined {
@@ -129,45 +170,82 @@ export class StateStore {
     return undefined;
   }
 
+  amendment(lane: LaneId, sequence: number): Amendment | undefined {
+    return this.amendments.get([laneKey(lane), sequence]);
+  }
+
   deadLetters(query: DeadLetterQuery): DeadLetter[] {
+    const { after, lane: only, limit } = query;
     const found: DeadLetter[] = [];
-    const after =
-      query.after === undefined ? undefined : { key: laneKey(query.after.lane), sequence: query.after.sequence };
-    for (const key of this.laneRows.getKeys(tenantRange(query.tenantId))) {
-      if (found.length >= query.limit) break;
-      if (after !== undefined && key < after.key) continue;
-      if (query.sink !== undefined && key.slice(key.lastIndexOf("/") + 1) !== query.sink) continue;
-      const start = after?.key === key ? after.sequence + 1 : 0;
-      const range = this.letters.getRange({
-        start: [key, start],
-        end: [key, Number.MAX_SAFE_INTEGER],
-        limit: query.limit - found.length,
-      });
-      for (const { value } of range) found.push(detached(value));
+    const behind = after === undefined ? undefined : laneKey(after.lane);
+    for (const { key, value } of this.laneRows.getRange(tenantRange(only?.stream.tenantId ?? query.tenantId))) {
+      if (found.length >= limit) break;
+      if (behind !== undefined && key < behind) continue;
+      if (only !== undefined && key !== laneKey(only)) continue;
+      if (query.sink !== undefined && value.lane.sink !== query.sink) continue;
+      const place = { after: key === behind ? (after?.sequence ?? -1) : -1, limit: limit - found.length };
+      found.push(...this.letters.page(key, query, place));
     }
     return found;
   }
 
   deadLetter(lane: LaneId, sequence: number): DeadLetter | undefined {
-    const letter = this.letters.get([laneKey(lane), sequence]);
-    return letter === undefined ? undefined : detached(letter);
+    return this.letters.get(laneKey(lane), sequence);
+  }
+
+  deadLetterGroups(filter: DeadLetterFilter): DeadLetterGroup[] {
+    const counts: { lane: LaneId; count: GroupCount }[] = [];
+    for (const { key, value } of this.laneRows.getRange(tenantRange(filter.lane?.stream.tenantId ?? filter.tenantId))) {
+      const { lane } = value;
+      if (filter.lane !== undefined && key !== laneKey(filter.lane)) continue;
+      if (filter.sink !== undefined && lane.sink !== filter.sink) continue;
+      for (const count of this.letters.kinds(key, filter)) counts.push({ lane, count });
+    }
+    return groupsOf(counts);
+  }
+
+  /** In one turn of the event loop, so that all of it is read as of one moment. */
+  recount(lane: LaneId): Recount | undefined {
+    const key = laneKey(lane);
+    const state = this.laneRows.get(key)?.state;
+    if (state === undefined) return undefined;
+    let recounted = this.forgotten.get(key) ?? freshState(state.start);
+    const all = { start: [key, -1] as [string, number], end: [key, Number.MAX_SAFE_INTEGER] as [string, number] };
+    for (const { value } of this.settlements.getRange(all)) recounted = settled(recounted, value);
+    for (const { value } of this.amendments.getRange(all)) recounted = amended(recounted, value.outcome);
+    return { state, recounted, deadLetters: this.letters.count(key) };
   }
 
   /** Drops the settlements of events that are no longer stored, a bounded number in one transaction. */
   async forgetSettlements(ends: ReadonlyMap<StreamKey, number>): Promise<void> {
-    for (const { lane } of this.lanes()) {
+    for (const { lane } of [...this.laneRows.getRange({}).map(({ value }) => value)]) {
       const end = ends.get(streamKey(lane.stream));
       if (end !== undefined) await this.forgetSettlementsOf(laneKey(lane), end);
     }
   }
 
+  /** What they counted is kept as a sum, so that a recount still comes out. */
   private async forgetSettlementsOf(key: string, end: number): Promise<void> {
-    let keys: Array<[string, number]>;
-    do {
-      keys = [...this.settlements.getKeys({ start: [key, 0], end: [key, end + 1], limit: FORGET_AT_ONCE })];
-      const some = keys;
-      if (some.length > 0) await this.write(() => some.forEach((one) => void this.settlements.remove(one)));
-    } while (keys.length === FORGET_AT_ONCE);
+    const range = { start: [key, -1] as [string, number], end: [key, end + 1] as [string, number] };
+    for (let left = true; left; ) {
+      left = await this.write(() => {
+        const start = this.laneRows.get(key)?.state.start ?? 0;
+        let sum = this.forgotten.get(key) ?? freshState(start);
+        const old = [...this.settlements.getRange({ ...range, limit: FORGET_AT_ONCE })];
+        const changed = [...this.amendments.getRange({ ...range, limit: FORGET_AT_ONCE })];
+        if (old.length + changed.length === 0) return false;
+        for (const { key: place, value } of old) {
+          sum = settled(sum, value);
+          void this.settlements.remove(place);
+        }
+        for (const { key: place, value } of changed) {
+          sum = amended(sum, value.outcome);
+          void this.amendments.remove(place);
+        }
+        void this.forgotten.put(key, sum);
+        return old.length === FORGET_AT_ONCE || changed.length === FORGET_AT_ONCE;
+      });
+    }
   }
 
   /** How the log was closed; undefined after a crash. */
@@ -230,31 +308,14 @@ export class StateStore {
 export const ALL_SLOTS: readonly number[] = Array.from({ length: SLOT_COUNT }, (_, slot) => slot);
 
 function plainLane(lane: LaneId): LaneId {
-  return { stream: { tenantId: lane.stream.tenantId, partition: lane.stream.partition }, sink: lane.sink };
+  const { stream, sink, job } = lane;
+  const plain = { stream: { tenantId: stream.tenantId, partition: stream.partition }, sink };
+  return job === undefined ? plain : { ...plain, job };
 }
 
 /** Keys of one tenant: "/" is followed by "0" in ASCII. */
 function tenantRange(tenantId: string | undefined): { start?: string; end?: string } {
   return tenantId === undefined ? {} : { start: `${tenantId}/`, end: `${tenantId}0` };
-}
-
-function advance(state: LaneState, settlement: Settlement): LaneState {
-  let { dead, erased } = state;
-  let delivered = state.delivered + settlement.to - settlement.from;
-  const filtered: Record<string, number> = { ...state.filtered };
-  for (const exception of settlement.exceptions) {
-    const count = exception.to - exception.from;
-    delivered -= count;
-    if (exception.outcome === "dead") dead += count;
-    else if (exception.outcome === "erased") erased += count;
-    else filtered[exception.reason] = (filtered[exception.reason] ?? 0) + count;
-  }
-  return { start: state.start, cursor: settlement.to, delivered, filtered, dead, erased };
-}
-
-/** What LMDB decodes may lie in memory that the next read reuses. */
-function detached(letter: DeadLetter): DeadLetter {
-  return { ...letter, bytes: Buffer.from(letter.bytes) };
 }
 
 function fenced(key: string, why: string): PulseGateError {

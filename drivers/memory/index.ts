@@ -5,16 +5,21 @@ import {
   type Appended,
   type Claim,
   type Claims,
+  type Amendment,
   type ControlStore,
   type DeadLetter,
+  type DeadLetterFilter,
+  type DeadLetterGroup,
   type DeadLetterQuery,
   type IngestionLog,
   type LaneCommit,
   type LaneId,
   type LaneState,
+  type LetterId,
   type LogEntry,
   type Position,
   type ReadLimits,
+  type Recount,
   type Settlement,
   type Stream,
   type StreamBounds,
@@ -115,10 +120,10 @@ export class MemoryLog implements IngestionLog {
     return this.#call(() => this.#parts.claims.claims(workerId));
   }
 
-  openLane(lane: LaneId, start: "tail" | "start"): Promise<LaneState> {
+  openLane(lane: LaneId, start: "tail" | "start" | number): Promise<LaneState> {
     return this.#call(() => {
       const { first, end } = this.#parts.events.bounds(lane.stream);
-      return this.#parts.lanes.open(lane, start === "tail" ? end : first);
+      return this.#parts.lanes.open(lane, typeof start === "number" ? start : start === "tail" ? end : first);
     });
   }
 
@@ -127,7 +132,11 @@ export class MemoryLog implements IngestionLog {
   }
 
   lanes(tenantId?: string): Promise<ReadonlyArray<{ readonly lane: LaneId; readonly state: LaneState }>> {
-    return this.#call(() => this.#parts.lanes.list(tenantId));
+    return this.#call(() => this.#parts.lanes.list(tenantId, "live"));
+  }
+
+  jobLanes(tenantId?: string): Promise<ReadonlyArray<{ readonly lane: LaneId; readonly state: LaneState }>> {
+    return this.#call(() => this.#parts.lanes.list(tenantId, "jobs"));
   }
 
   commit(commits: readonly LaneCommit[]): Promise<PromiseSettledResult<void>[]> {
@@ -164,6 +173,22 @@ export class MemoryLog implements IngestionLog {
 
   deadLetter(lane: LaneId, sequence: number): Promise<DeadLetter | undefined> {
     return this.#call(() => this.#parts.lanes.deadLetter(lane, sequence));
+  }
+
+  deadLetterGroups(filter: DeadLetterFilter): Promise<DeadLetterGroup[]> {
+    return this.#call(() => this.#parts.lanes.deadLetterGroups(filter));
+  }
+
+  discard(letters: readonly LetterId[], stamp: { readonly at: number; readonly reason: string }): Promise<number> {
+    return this.#write(() => this.#parts.lanes.discard(letters, stamp));
+  }
+
+  amendment(lane: LaneId, sequence: number): Promise<Amendment | undefined> {
+    return this.#call(() => this.#parts.lanes.amendment(lane, sequence));
+  }
+
+  recount(lane: LaneId): Promise<Recount | undefined> {
+    return this.#call(() => this.#parts.lanes.recount(lane));
   }
 
   readonly control: ControlStore = {

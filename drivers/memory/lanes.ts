@@ -1,12 +1,22 @@
 import { PulseGateError } from "../../core/canonical/errors.ts";
+import { type GroupCount, groupsOf, isAskedFor, joined } from "../../core/ingestion/dead-letters.ts";
+import { amended, freshState, settled } from "../../core/ingestion/lane-state.ts";
 import {
+  type AmendedOutcome,
+  type Amendment,
   type DeadLetter,
+  type DeadLetterFilter,
+  type DeadLetterGroup,
   type DeadLetterQuery,
   type LaneCommit,
   type LaneId,
   type LaneState,
+  type LetterId,
+  type Recount,
+  type Redriven,
   type Settlement,
   laneKey,
+  slotOf,
 } from "../../core/ingestion/log.ts";
 
 interface StoredLane {
@@ -14,7 +24,10 @@ interface StoredLane {
   state: LaneState;
   readonly settlements: Settlement[];
   readonly dead: Map<number, DeadLetter>;
+  readonly amendments: Map<number, Amendment>;
 }
+
+type Stamp = Pick<Amendment, "at" | "job" | "configRevision">;
 
 /** The durable lanes of the in-memory log. Every method is one atomic step. */
 export class LaneTable {
@@ -23,8 +36,8 @@ export class LaneTable {
   open(lane: LaneId, start: number): LaneState {
     const known = this.#lanes.get(laneKey(lane));
     if (known !== undefined) return known.state;
-    const state: LaneState = { start, cursor: start, delivered: 0, filtered: {}, dead: 0, erased: 0 };
-    this.#lanes.set(laneKey(lane), { lane, state, settlements: [], dead: new Map() });
+    const state = freshState(start);
+    this.#lanes.set(laneKey(lane), { lane, state, settlements: [], dead: new Map(), amendments: new Map() });
     return state;
   }
 
@@ -32,22 +45,44 @@ export class LaneTable {
     return this.#lanes.get(laneKey(lane))?.state;
   }
 
-  list(tenantId: string | undefined): { lane: LaneId; state: LaneState }[] {
+  list(tenantId: string | undefined, of: "live" | "jobs"): { lane: LaneId; state: LaneState }[] {
     return [...this.#lanes.values()]
+      .filter(({ lane }) => (lane.job === undefined) === (of === "live"))
       .filter(({ lane }) => tenantId === undefined || lane.stream.tenantId === tenantId)
       .map(({ lane, state }) => ({ lane, state }));
   }
 
   /** The claim is the caller's to check; the cursor is checked here. */
   commit(commit: LaneCommit, streamEnd: number): void {
-    const stored = this.#lanes.get(laneKey(commit.lane));
-    if (stored === undefined || stored.state.cursor !== commit.settlement.from) {
-      throw new PulseGateError("fenced", `the cursor of ${laneKey(commit.lane)} is not at ${commit.settlement.from}`);
+    const { lane, settlement, deadLetters, redriven = [] } = commit;
+    const stored = this.#lanes.get(laneKey(lane));
+    if (stored === undefined || stored.state.cursor !== settlement.from) {
+      throw new PulseGateError("fenced", `the cursor of ${laneKey(lane)} is not at ${settlement.from}`);
     }
     checkShape(commit, streamEnd);
-    stored.state = settle(stored.state, commit.settlement);
-    stored.settlements.push(commit.settlement);
-    for (const letter of commit.deadLetters) stored.dead.set(letter.sequence, letter);
+    stored.state = settled(stored.state, settlement);
+    stored.settlements.push(settlement);
+    for (const letter of deadLetters) stored.dead.set(letter.sequence, letter);
+    const { settledAt: at, configRevision } = settlement;
+    for (const one of redriven) this.#redriven(one, { at, job: lane.job, configRevision });
+  }
+
+  #redriven({ lane, sequence, outcome }: Redriven, stamp: Stamp): void {
+    if (outcome.type !== "dead") return void this.#amend({ lane, sequence }, outcome, stamp);
+    const dead = this.#lanes.get(laneKey(lane))?.dead;
+    if (dead?.has(sequence) === true) dead.set(sequence, outcome.deadLetter);
+  }
+
+  #amend({ lane, sequence }: LetterId, outcome: AmendedOutcome, stamp: Stamp): boolean {
+    const stored = this.#lanes.get(laneKey(lane));
+    if (stored === undefined || !stored.dead.delete(sequence)) return false;
+    stored.state = amended(stored.state, outcome);
+    stored.amendments.set(sequence, { sequence, outcome, ...stamp });
+    return true;
+  }
+
+  discard(letters: readonly LetterId[], { at, reason }: { readonly at: number; readonly reason: string }): number {
+    return letters.filter((letter) => this.#amend(letter, { type: "filtered", reason }, { at })).length;
   }
 
   settlement(lane: LaneId, sequence: number): Settlement | undefined {
@@ -55,17 +90,29 @@ export class LaneTable {
     return settlements.find(({ from, to }) => from <= sequence && sequence < to);
   }
 
+  amendment(lane: LaneId, sequence: number): Amendment | undefined {
+    return this.#lanes.get(laneKey(lane))?.amendments.get(sequence);
+  }
+
+  recount(lane: LaneId): Recount | undefined {
+    const stored = this.#lanes.get(laneKey(lane));
+    if (stored === undefined) return undefined;
+    let recounted = freshState(stored.state.start);
+    for (const settlement of stored.settlements) recounted = settled(recounted, settlement);
+    for (const { outcome } of stored.amendments.values()) recounted = amended(recounted, outcome);
+    return { state: stored.state, recounted, deadLetters: stored.dead.size };
+  }
+
   deadLetters(query: DeadLetterQuery): DeadLetter[] {
     const { after } = query;
     const letters: DeadLetter[] = [];
     for (const key of [...this.#lanes.keys()].sort()) {
       if (after !== undefined && key < laneKey(after.lane)) continue;
-      const { lane, dead } = this.#lanes.get(key) as StoredLane;
-      if (query.tenantId !== undefined && lane.stream.tenantId !== query.tenantId) continue;
-      if (query.sink !== undefined && lane.sink !== query.sink) continue;
+      if (query.lane !== undefined && key !== laneKey(query.lane)) continue;
       const behind = after !== undefined && key === laneKey(after.lane) ? after.sequence : -1;
+      const { dead } = this.#lanes.get(key) as StoredLane;
       // Commits move forward only, so the map is in order of sequence.
-      letters.push(...[...dead.values()].filter((letter) => letter.sequence > behind));
+      letters.push(...[...dead.values()].filter((letter) => letter.sequence > behind && isAskedFor(letter, query)));
     }
     return letters.slice(0, query.limit);
   }
@@ -73,10 +120,24 @@ export class LaneTable {
   deadLetter(lane: LaneId, sequence: number): DeadLetter | undefined {
     return this.#lanes.get(laneKey(lane))?.dead.get(sequence);
   }
+
+  deadLetterGroups(filter: DeadLetterFilter): DeadLetterGroup[] {
+    const counts: { lane: LaneId; count: GroupCount }[] = [];
+    for (const [key, { lane, dead }] of this.#lanes) {
+      if (filter.lane !== undefined && key !== laneKey(filter.lane)) continue;
+      const own = new Map<string, GroupCount>();
+      for (const letter of dead.values()) {
+        const kind = `${letter.fingerprint} ${letter.eventType}`;
+        if (isAskedFor(letter, filter)) own.set(kind, joined(own.get(kind), letter));
+      }
+      counts.push(...[...own.values()].map((count) => ({ lane, count })));
+    }
+    return groupsOf(counts);
+  }
 }
 
 /** The other drivers trust their caller here; this one is for tests, so it catches a caller that is wrong. */
-function checkShape({ lane, settlement, deadLetters }: LaneCommit, streamEnd: number): void {
+function checkShape({ lane, settlement, deadLetters, redriven = [] }: LaneCommit, streamEnd: number): void {
   const wrong = (what: string) => new PulseGateError("internal", `commit of ${laneKey(lane)}: ${what}`);
   if (settlement.to <= settlement.from) throw wrong("settles nothing");
   if (settlement.to > streamEnd) throw wrong("settles events that do not exist");
@@ -88,18 +149,5 @@ function checkShape({ lane, settlement, deadLetters }: LaneCommit, streamEnd: nu
     if (outcome === "dead") for (let sequence = from; sequence < to; sequence++) dead.push(sequence);
   }
   if (deadLetters.map((letter) => letter.sequence).join() !== dead.join()) throw wrong("dead letters do not match");
-}
-
-function settle(state: LaneState, { from, to, exceptions }: Settlement): LaneState {
-  const filtered = { ...state.filtered };
-  let { dead, erased } = state;
-  let delivered = state.delivered + to - from;
-  for (const exception of exceptions) {
-    const events = exception.to - exception.from;
-    delivered -= events;
-    if (exception.outcome === "dead") dead += events;
-    else if (exception.outcome === "erased") erased += events;
-    else filtered[exception.reason] = (filtered[exception.reason] ?? 0) + events;
-  }
-  return { start: state.start, cursor: to, delivered, filtered, dead, erased };
+  if (redriven.some((one) => slotOf(one.lane.stream) !== slotOf(lane.stream))) throw wrong("redrives in another slot");
 }

@@ -8,6 +8,7 @@ import {
   type LaneCommit,
   type LaneId,
   type LogEntry,
+  type Redriven,
   type SettlementException,
   type Stream,
   slotOf,
@@ -130,6 +131,9 @@ export interface CommitSpec {
   readonly to: number;
   readonly exceptions?: readonly SettlementException[];
   readonly configRevision?: number;
+  /** How the letters of this commit differ from `letterOf`. */
+  readonly letter?: (sequence: number) => Partial<DeadLetter>;
+  readonly redriven?: readonly Redriven[];
 }
 
 /** A commit with a dead letter for each sequence whose outcome is `dead`. */
@@ -140,17 +144,22 @@ export function commitOf({
   to,
   exceptions = [],
   configRevision = 3,
+  letter = () => ({}),
+  redriven,
 }: CommitSpec): LaneCommit {
   const deadLetters = exceptions
     .filter((exception) => exception.outcome === "dead")
     .flatMap((exception) =>
-      Array.from({ length: exception.to - exception.from }, (_, i) => letterOf(lane, exception.from + i)),
+      Array.from({ length: exception.to - exception.from }, (_, i) => {
+        return { ...letterOf(lane, exception.from + i), ...letter(exception.from + i) };
+      }),
     );
   return {
     lane,
     claim,
     settlement: { from, to, exceptions, configRevision, settledAt: 1_770_000_000_000 },
     deadLetters,
+    redriven,
   };
 }
 
@@ -165,6 +174,7 @@ export function letterOf(lane: LaneId, sequence: number): DeadLetter {
     stage: `sink ${lane.sink}`,
     code: "22P02",
     message: "invalid input: „ünïcode“ \u0000 end",
+    fingerprint: "00112233aabbccdd",
     response: "as the target said it",
     attempts: [
       { at: 1_769_999_999_500, reason: "first" },

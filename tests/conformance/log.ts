@@ -1,7 +1,9 @@
 import { describe } from "vitest";
 import { appendConformance } from "./log-append.ts";
 import { dedupConformance } from "./log-dedup.ts";
+import { jobConformance } from "./log-jobs.ts";
 import { laneConformance } from "./log-lanes.ts";
+import { letterKindConformance } from "./log-letter-kinds.ts";
 import { deadLetterConformance } from "./log-letters.ts";
 import { modelConformance } from "./log-model.ts";
 import { readConformance } from "./log-read.ts";
@@ -18,6 +20,8 @@ export function logConformance(name: string, open: () => Promise<LogUnderTest>):
     readConformance(open);
     laneConformance(open);
     deadLetterConformance(open);
+    letterKindConformance(open);
+    jobConformance(open);
     modelConformance(open);
   });
 }

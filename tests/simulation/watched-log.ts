@@ -43,9 +43,14 @@ export function watchLog(log: LogReader & LaneStore, onSettle: (settled: Settled
     openLane: (lane, start) => log.openLane(lane, start),
     loadLane: (lane) => log.loadLane(lane),
     lanes: (tenantId) => log.lanes(tenantId),
+    jobLanes: (tenantId) => log.jobLanes(tenantId),
     settlement: (lane, sequence) => log.settlement(lane, sequence),
     deadLetters: (query) => log.deadLetters(query),
     deadLetter: (lane, sequence) => log.deadLetter(lane, sequence),
+    deadLetterGroups: (filter) => log.deadLetterGroups(filter),
+    discard: (letters, stamp) => log.discard(letters, stamp),
+    amendment: (lane, sequence) => log.amendment(lane, sequence),
+    recount: (lane) => log.recount(lane),
   };
 }
 

@@ -1,6 +1,7 @@
 import { parse as parseYaml } from "yaml";
 import { expect, test } from "vitest";
 import { FOUNDING, PLUGIN_FIXTURES, parse } from "../tests/helpers/config-fixtures.ts";
+import webhookSink from "../plugins/sink/webhook_sink/index.ts";
 import { explain, explainText } from "./explain.ts";
 
 const CANARY = "postgres://app:canary@db/app";
@@ -35,6 +36,22 @@ tenants:
   expect(explainText(options)).not.toContain("canary");
   expect(JSON.stringify(explain(options))).not.toContain("canary");
   expect(explainText(options)).toContain('table: "${TABLE}"');
+});
+
+test("masks the secrets of a mapping whose names are free", () => {
+  const secret = `whsec_${"A".repeat(32)}`;
+  const text = `tenants:
+  - id: a
+    plugins:
+      sinks:
+        - { name: webhook_sink, config: { url: "https://canary.example", secrets: [${secret}], headers: { x: canary } } }
+`;
+  const result = parse(text, { plugins: [webhookSink] });
+  if (!result.ok) throw new Error(result.problems.map((problem) => problem.message).join("\n"));
+  const shown = explainText({ config: result.config, plugins: [webhookSink] });
+  expect(shown).toMatch(/x: "\[secret\]"/);
+  expect(shown).not.toMatch(/canary|AAAA/);
+  expect(result.config.secrets).toEqual(expect.arrayContaining([secret, "canary", "https://canary.example"]));
 });
 
 test("is itself a valid file that means the same", () => {

@@ -1,6 +1,6 @@
 import { stringify } from "yaml";
 import type { PluginDefinition } from "../plugins/contract.ts";
-import { jsonSchemaOf } from "./json-schema.ts";
+import { jsonSchemaOf, schemaAt } from "./json-schema.ts";
 import type { JsonSchema } from "./json-schema.ts";
 import type { LoadedConfig, ParseOptions } from "./parse.ts";
 import { formatPath } from "./problems.ts";
@@ -64,7 +64,7 @@ function walkMap(schema: JsonSchema | undefined, value: object, at: At): Tree {
   const given = value as Readonly<Record<string, unknown>>;
   const entries: Array<readonly [string, Tree]> = [];
   for (const key of new Set([...Object.keys(schema?.properties ?? {}), ...Object.keys(given)])) {
-    const inner = schema?.properties?.[key];
+    const inner = schema === undefined ? undefined : schemaAt(schema, [key]);
     const path = [...at.path, key];
     const plugin = key === "config" ? pluginAt(given, at) : undefined;
     if (plugin !== undefined) entries.push([key, pluginOptions(plugin, given[key], { ...at, path })]);

@@ -6,7 +6,9 @@ import { poolConfigOf } from "./target.ts";
 const poolOf = (options: Record<string, unknown>) => poolConfigOf(config.parse(options));
 
 test("needs to know where the database is", () => {
-  expect(config.safeParse({}).error?.issues.map((issue) => issue.message)).toEqual(["`url` or `host` is required"]);
+  expect(config.safeParse({}).error?.issues.map((issue) => issue.message)).toEqual([
+    "`url` or `host` is required: only `pulsegate dev` brings a database of its own",
+  ]);
   expect(config.safeParse({ host: "db" }).error?.issues.map((issue) => issue.path)).toEqual([["user"]]);
 });
 

@@ -69,7 +69,9 @@ export const config = z
     application_name: z.string().max(63).default("pulsegate").describe("Shown in pg_stat_activity."),
     tls: tls.optional().describe("Encryption. Without it the URL's `sslmode` decides, or there is none."),
   })
-  .refine((options) => options.url !== undefined || options.host !== undefined, "`url` or `host` is required")
+  .refine((options) => options.url !== undefined || options.host !== undefined, {
+    error: "`url` or `host` is required: only `pulsegate dev` brings a database of its own",
+  })
   .refine((options) => options.host === undefined || options.user !== undefined, {
     message: "`user` is required with `host`",
     path: ["user"],

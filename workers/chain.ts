@@ -5,9 +5,11 @@ import {
   NAME_PATTERN,
   TRACE_ID_PATTERN,
 } from "../core/canonical/event.ts";
+import type { Route } from "../core/router/route.ts";
 import type { TransformPlugin } from "../plugins/contract.ts";
 import type { Calls } from "./call.ts";
 import type { PluginHost } from "./host.ts";
+import type { Pace } from "./pace.ts";
 import { codeText, errorCode, errorText, filterLabel, reasonText } from "./text.ts";
 
 /** What the chain made of one event. */
@@ -28,7 +30,15 @@ export interface ChainInput {
   readonly attempt: number;
 }
 
-export type Transforms = readonly PluginHost<TransformPlugin>[];
+/** What an event goes through between the log and one sink. */
+export interface Stages {
+  /** The tenant's transforms. */
+  readonly shared: readonly PluginHost<TransformPlugin>[];
+  /** Whether the sink gets what they made of the event; undefined: always. */
+  readonly route: Route | undefined;
+  /** The sink's own transforms. */
+  readonly branch: readonly PluginHost<TransformPlugin>[];
+}
 
 /** Decodes without any transform: the payload is not looked at. */
 export function decodeOnly(bytes: Buffer): Prepared {
@@ -40,57 +50,65 @@ export function decodeOnly(bytes: Buffer): Prepared {
 }
 
 /**
- * Runs events through the chain side by side, under one deadline for all of them. Never rejects; an
+ * Runs events through the stages side by side, under one deadline for all of them. Never rejects; an
  * event that is not through at the deadline fails alone. Undefined where the call was aborted.
  */
 export async function runChain(options: {
-  readonly transforms: Transforms;
+  readonly stages: Stages;
   readonly inputs: readonly ChainInput[];
   readonly calls: Calls;
   readonly timeoutMs: number;
+  readonly pace: Pace;
 }): Promise<(Prepared | undefined)[]> {
-  const { transforms, inputs, calls, timeoutMs } = options;
-  const runs = inputs.map((input) => ({ input, at: 0, result: undefined as Prepared | undefined }));
-  const end = await calls.run(timeoutMs, (signal) => Promise.all(runs.map((run) => runOne(run, transforms, signal))));
+  const { stages, inputs, calls, timeoutMs, pace } = options;
+  const runs = inputs.map((input): Run => ({ input, stages, pace, host: undefined, result: undefined }));
+  const end = await calls.run(timeoutMs, (signal) => Promise.all(runs.map((run) => runOne(run, signal))));
   if (end.type === "aborted") return runs.map((run) => run.result);
-  return runs.map((run) => run.result ?? late(transforms[run.at]));
+  return runs.map((run) => run.result ?? late(run.host));
 }
+
+type Host = PluginHost<TransformPlugin>;
 
 interface Run {
   readonly input: ChainInput;
-  /** Index of the transform at work. */
-  at: number;
+  readonly stages: Stages;
+  readonly pace: Pace;
+  /** The transform at work, or the last that was. */
+  host: Host | undefined;
   result: Prepared | undefined;
 }
 
-async function runOne(run: Run, transforms: Transforms, signal: AbortSignal): Promise<void> {
-  const decoded = decodeOnly(run.input.bytes);
-  if (decoded.type !== "ok") {
-    run.result = decoded;
-    return;
+async function runOne(run: Run, signal: AbortSignal): Promise<void> {
+  const { shared, route, branch } = run.stages;
+  let step: Step = decodeOnly(run.input.bytes);
+  if (shared.length > 0) step = await runTransforms(run, shared, step, signal);
+  if (route !== undefined && step.type === "ok") step = await runRoute(run.pace, route, step);
+  if (branch.length > 0) step = await runTransforms(run, branch, step, signal);
+  if (signal.aborted) return;
+  run.result = step.type === "ok" ? reencode(step.event, run.input.bytes, run.host) : step;
+}
+
+async function runTransforms(run: Run, hosts: readonly Host[], from: Step, signal: AbortSignal): Promise<Step> {
+  let step = from;
+  for (const host of hosts) {
+    if (step.type !== "ok" || signal.aborted) return step;
+    run.host = host;
+    step = await applyOne(host, step.event, run.input.attempt, signal);
   }
-  let event = decoded.event;
-  for (const host of transforms) {
-    const step = await applyOne(host, event, run.input.attempt, signal);
-    if (signal.aborted) return;
-    if (step.type !== "ok") {
-      run.result = step;
-      return;
-    }
-    event = step.event;
-    run.at += 1;
-  }
-  run.result = reencode(event, run.input.bytes, transforms[transforms.length - 1]);
+  return step;
+}
+
+/** On the event as the transforms left it: it is neither written nor parsed again for that. */
+async function runRoute(pace: Pace, route: Route, step: Step & { readonly type: "ok" }): Promise<Step> {
+  const decision = await pace.piece(() => route.decide(step.event));
+  if (decision.type === "take") return step;
+  if (decision.type === "skip") return { type: "filtered", reason: decision.reason };
+  return { type: "failed", stage: "route", code: decision.code, reason: decision.detail, retryable: false };
 }
 
 type Step = { readonly type: "ok"; readonly event: CanonicalEvent } | Exclude<Prepared, { type: "ok" }>;
 
-async function applyOne(
-  host: PluginHost<TransformPlugin>,
-  event: CanonicalEvent,
-  attempt: number,
-  signal: AbortSignal,
-): Promise<Step> {
+async function applyOne(host: Host, event: CanonicalEvent, attempt: number, signal: AbortSignal): Promise<Step> {
   // Kept apart: a transform may change the event that it was given in place.
   const identity = {
     event_id: event.event_id,
@@ -122,7 +140,7 @@ async function applyOne(
 
 type Identity = Pick<CanonicalEvent, "event_id" | "tenant_id" | "received_at" | "source">;
 
-function checked(host: PluginHost<TransformPlugin>, event: CanonicalEvent, identity: Identity): Step {
+function checked(host: Host, event: CanonicalEvent, identity: Identity): Step {
   const fault = faultOf(event);
   if (fault !== undefined)
     return failed(host, "plugin_error", `${host.label} returned an invalid event: ${fault}`, false);
@@ -158,7 +176,7 @@ function isObject(value: unknown): boolean {
  * One serialisation after the chain, if anything was changed: the sink gets an event of plain data
  * whose payload it can pass on without another, and nothing that a transform still holds.
  */
-function reencode(event: CanonicalEvent, accepted: Buffer, last: PluginHost<TransformPlugin> | undefined): Prepared {
+function reencode(event: CanonicalEvent, accepted: Buffer, last: Host | undefined): Prepared {
   try {
     const bytes = encodeEvent(event);
     if (bytes === accepted) return { type: "ok", event, size: accepted.length };
@@ -171,23 +189,18 @@ function reencode(event: CanonicalEvent, accepted: Buffer, last: PluginHost<Tran
 
 const OPENING_BRACE = 0x7b;
 
-function invalid(host: PluginHost<TransformPlugin> | undefined, fault: string): Prepared {
+function invalid(host: Host | undefined, fault: string): Prepared {
   return host === undefined
     ? { type: "failed", stage: "decode", code: "undecodable", reason: fault, retryable: false }
     : failed(host, "plugin_error", `${host.label} returned an invalid event: ${fault}`, false);
 }
 
-function late(host: PluginHost<TransformPlugin> | undefined): Prepared {
+function late(host: Host | undefined): Prepared {
   if (host === undefined)
     return { type: "failed", stage: "decode", code: "timeout", reason: "no result", retryable: true };
   return failed(host, "timeout", `${host.label} did not answer within its deadline`, true);
 }
 
-function failed(
-  host: PluginHost<TransformPlugin>,
-  code: string,
-  reason: string,
-  retryable: boolean,
-): Prepared & { type: "failed" } {
+function failed(host: Host, code: string, reason: string, retryable: boolean): Prepared & { type: "failed" } {
   return { type: "failed", stage: host.stage, code, reason, retryable };
 }

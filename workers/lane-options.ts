@@ -2,7 +2,7 @@ import type { Claim, LaneId, LaneState } from "../core/ingestion/log.ts";
 import type { SinkUse } from "../core/ingestion/revision.ts";
 import type { LaneError, WorkerDeps } from "./deps.ts";
 import type { Target } from "./target.ts";
-import type { Chain } from "./transforms.ts";
+import type { LaneChain } from "./transforms.ts";
 
 export interface LaneOptions {
   readonly deps: WorkerDeps;
@@ -10,7 +10,7 @@ export interface LaneOptions {
   readonly claim: Claim;
   readonly state: LaneState;
   readonly use: SinkUse;
-  readonly chain: Chain;
+  readonly chain: LaneChain;
   readonly target: Target;
   readonly revision: number;
   /** The claim was lost, or another moved the cursor: nothing more is delivered or committed here. */

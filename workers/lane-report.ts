@@ -37,7 +37,8 @@ export class LaneReport {
     this.revision = revision;
     this.#reasons = new Set(Object.keys(state.filtered));
     this.#fields = { tenant_id: lane.stream.tenantId, partition: lane.stream.partition, sink: lane.sink };
-    this.#plugins = Object.fromEntries([...chain.transforms, target.host].map((host) => [host.name, host.version]));
+    const hosts = [...chain.shared, ...chain.branch, target.host];
+    this.#plugins = Object.fromEntries(hosts.map((host) => [host.name, host.version]));
   }
 
   get lastError(): LaneError | undefined {

@@ -10,11 +10,12 @@ import {
 } from "../core/ingestion/log.ts";
 import type { PluginUse, Revision, SinkUse, TenantConfig } from "../core/ingestion/revision.ts";
 import { type LanePlan, lanesOf } from "../core/router/lanes.ts";
+import { compileRoute } from "../core/router/route.ts";
 import type { SinkDefinition, TransformDefinition } from "../plugins/contract.ts";
 import type { WorkerDeps } from "./deps.ts";
 import { LaneRunner } from "./lane.ts";
 import { Target } from "./target.ts";
-import { Chain } from "./transforms.ts";
+import { Chain, LaneChain } from "./transforms.ts";
 
 /** Lanes created at the same time; each is a write of the store. */
 const OPENINGS_MAX = 64;
@@ -57,11 +58,15 @@ export class LaneSet {
     for (const runner of this.all()) runner.abort();
   }
 
-  /** Throws if the revision names a plugin that is not there, or of the wrong kind. */
+  /** Throws if the revision names a plugin that is not there, or of the wrong kind, or has a condition that is none. */
   check(revision: Revision): void {
     for (const tenant of revision.tenants) {
       for (const use of tenant.transforms) this.#transform(use);
-      for (const use of tenant.sinks) this.#sink(use);
+      for (const use of tenant.sinks) {
+        this.#sink(use);
+        for (const own of use.transforms ?? []) this.#transform(own);
+        compileRoute(tenant.sinks, use.id);
+      }
     }
   }
 
@@ -121,7 +126,8 @@ export class LaneSet {
     const chains = new Map<string, string>();
     const targets = new Map<string, string>();
     for (const { tenant, sink } of plans.values()) {
-      chains.set(tenant.id, chainSignature(tenant));
+      chains.set(tenant.id, chainSignature(tenant.transforms));
+      chains.set(targetKey(tenant, sink), chainSignature(sink.transforms ?? []));
       targets.set(targetKey(tenant, sink), targetSignature(sink));
     }
     await Promise.all([closeStale(this.#chains, chains, timeoutMs), closeStale(this.#targets, targets, timeoutMs)]);
@@ -164,7 +170,7 @@ export class LaneSet {
       claim,
       state,
       use: plan.sink,
-      chain: this.#chain(plan.tenant),
+      chain: this.#laneChain(plan),
       target: this.#target(plan.tenant, plan.sink),
       revision: revision.number,
       onFenced: () => this.#onFenced(runner),
@@ -177,12 +183,22 @@ export class LaneSet {
     runner.wake();
   }
 
-  #chain(tenant: TenantConfig): Chain {
-    const running = this.#chains.get(tenant.id);
+  #laneChain({ tenant, sink }: LanePlan): LaneChain {
+    const own = sink.transforms ?? [];
+    return new LaneChain({
+      shared: this.#chain(tenant, tenant.id, tenant.transforms),
+      route: compileRoute(tenant.sinks, sink.id),
+      branch: own.length === 0 ? undefined : this.#chain(tenant, targetKey(tenant, sink), own),
+    });
+  }
+
+  /** The chain of this key; tenants' keys hold no slash, sinks' do. */
+  #chain(tenant: TenantConfig, key: string, transforms: readonly PluginUse[]): Chain {
+    const running = this.#chains.get(key);
     if (running !== undefined) return running.part;
-    const uses = tenant.transforms.map((use) => ({ use, definition: this.#transform(use) }));
+    const uses = transforms.map((use) => ({ use, definition: this.#transform(use) }));
     const part = new Chain({ deps: this.#deps, tenantId: tenant.id, uses });
-    this.#chains.set(tenant.id, { signature: chainSignature(tenant), part });
+    this.#chains.set(key, { signature: chainSignature(transforms), part });
     part.start();
     return part;
   }
@@ -215,11 +231,12 @@ function hasMoved({ state }: { readonly state: LaneState }): boolean {
 }
 
 function signatureOf({ lane, tenant, sink }: LanePlan): string {
-  return `${laneKey(lane)} ${chainSignature(tenant)} ${targetSignature(sink)}`;
+  const route = sink.route?.fallback === true ? JSON.stringify(tenant.sinks.map(({ id, route }) => [id, route])) : "";
+  return `${laneKey(lane)} ${chainSignature(tenant.transforms)} ${targetSignature(sink)} ${route}`;
 }
 
-function chainSignature(tenant: TenantConfig): string {
-  return JSON.stringify(tenant.transforms);
+function chainSignature(transforms: readonly PluginUse[]): string {
+  return JSON.stringify(transforms);
 }
 
 function targetSignature(sink: SinkUse): string {

@@ -256,7 +256,7 @@ export class LaneRunner {
     const { chain, use } = this.#options;
     const wanted = use.batch.eventsMax - this.#window.untried;
     if (this.#preparing || wanted <= 0 || this.#window.count("fresh") === 0 || !chain.ready(this)) return;
-    if (chain.transforms.length === 0) {
+    if (chain.isEmpty) {
       for (const slot of this.#window.takeFresh(wanted)) this.#afterChain(slot, decodeOnly(slot.bytes));
       return;
     }
@@ -265,10 +265,10 @@ export class LaneRunner {
   }
 
   async #prepare(slots: readonly Slot[]): Promise<void> {
-    const { chain, use } = this.#options;
+    const { chain: stages, use, deps } = this.#options;
     const inputs = slots.map((slot) => ({ bytes: slot.bytes, attempt: slot.tries + 1 }));
     const { timeoutMs } = use.retry;
-    const results = await runChain({ transforms: chain.transforms, inputs, calls: this.#calls, timeoutMs });
+    const results = await runChain({ stages, inputs, calls: this.#calls, timeoutMs, pace: deps.pace });
     slots.forEach((slot, i) => this.#afterChain(slot, results[i]));
     this.#preparing = false;
     this.#pump();

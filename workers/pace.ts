@@ -2,6 +2,8 @@ import type { Clock } from "../core/environment.ts";
 
 /** Rounds that may end in one turn of the event loop; each is a batch or a lone event. */
 const ROUNDS_MAX = 256;
+/** Pieces of work may take so long in one turn, in all. */
+const PIECES_MS_MAX = 10;
 
 /**
  * Sinks that answer without any I/O would keep a busy worker in one endless turn of the event loop,
@@ -10,6 +12,7 @@ const ROUNDS_MAX = 256;
 export class Pace {
   readonly #clock: Clock;
   #rounds = 0;
+  #piecesMs = 0;
   #breath: Promise<void> | undefined;
 
   constructor(clock: Clock) {
@@ -19,13 +22,28 @@ export class Pace {
   /** To be awaited after a round, when there is something to await. */
   round(): Promise<void> | undefined {
     this.#rounds += 1;
-    if (this.#breath === undefined && this.#rounds >= ROUNDS_MAX) this.#breath = this.#breathe();
+    if (this.#rounds >= ROUNDS_MAX) return this.#rest();
+    return this.#breath;
+  }
+
+  /** Does a piece of work that may take milliseconds, a condition say, as soon as a turn has time for it. */
+  async piece<T>(work: () => T): Promise<T> {
+    while (this.#piecesMs >= PIECES_MS_MAX) await this.#rest();
+    const startedAt = this.#clock.monotonic();
+    const result = work();
+    this.#piecesMs += this.#clock.monotonic() - startedAt;
+    return result;
+  }
+
+  #rest(): Promise<void> {
+    this.#breath ??= this.#breathe();
     return this.#breath;
   }
 
   async #breathe(): Promise<void> {
     await this.#clock.sleep(0);
     this.#rounds = 0;
+    this.#piecesMs = 0;
     this.#breath = undefined;
   }
 }

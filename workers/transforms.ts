@@ -1,5 +1,7 @@
 import type { PluginUse } from "../core/ingestion/revision.ts";
+import type { Route } from "../core/router/route.ts";
 import type { TransformDefinition, TransformPlugin } from "../plugins/contract.ts";
+import type { Stages } from "./chain.ts";
 import type { LaneError, WorkerDeps } from "./deps.ts";
 import { PluginHost } from "./host.ts";
 
@@ -10,7 +12,7 @@ interface Waiter {
   resume(): void;
 }
 
-/** The transform chain of one tenant in this worker: an instance for each place, shared by the tenant's lanes. */
+/** A list of transforms in this worker, an instance for each place: a tenant's, shared by its lanes, or a sink's own. */
 export class Chain {
   readonly transforms: readonly PluginHost<TransformPlugin>[];
   #waiting = new Set<Waiter>();
@@ -67,5 +69,49 @@ export class Chain {
     const waiting = this.#waiting;
     this.#waiting = new Set();
     for (const lane of waiting) lane.resume();
+  }
+}
+
+/** What a lane's events go through before its sink. */
+export class LaneChain implements Stages {
+  readonly route: Route | undefined;
+  readonly #shared: Chain;
+  readonly #branch: Chain | undefined;
+
+  constructor(options: {
+    readonly shared: Chain;
+    readonly route: Route | undefined;
+    readonly branch: Chain | undefined;
+  }) {
+    this.route = options.route;
+    this.#shared = options.shared;
+    this.#branch = options.branch;
+  }
+
+  get shared(): Chain["transforms"] {
+    return this.#shared.transforms;
+  }
+
+  get branch(): Chain["transforms"] {
+    return this.#branch?.transforms ?? [];
+  }
+
+  /** Nothing is between the log and the sink. */
+  get isEmpty(): boolean {
+    return this.route === undefined && this.shared.length === 0 && this.branch.length === 0;
+  }
+
+  get lastError(): LaneError | undefined {
+    return this.#shared.lastError ?? this.#branch?.lastError;
+  }
+
+  /** Whether every transform is up; if not, the lane is resumed when that may have changed. */
+  ready(lane: Waiter): boolean {
+    return this.#shared.ready(lane) && this.#branch?.ready(lane) !== false;
+  }
+
+  leave(lane: Waiter): void {
+    this.#shared.leave(lane);
+    this.#branch?.leave(lane);
   }
 }

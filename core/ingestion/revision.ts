@@ -75,6 +75,24 @@ export interface SinkUse extends PluginUse {
   readonly windowEvents: number;
   /** Whether the lane's backlog counts for the tenant's quota; `refuse` when undefined. */
   readonly backlog?: "refuse" | "ignore" | undefined;
+  /** Which of the tenant's events the sink gets; every one when undefined. */
+  readonly route?: RouteRule | undefined;
+  /** Applied for this sink alone, after the tenant's own transforms and the route. */
+  readonly transforms?: readonly PluginUse[] | undefined;
+}
+
+/** An event must pass all that is given. */
+export interface RouteRule {
+  /** A condition in CEL: core/router/condition.ts. */
+  readonly when?: string | undefined;
+  /** Event types, `*` standing for any characters: one of them must fit. */
+  readonly include?: readonly string[] | undefined;
+  /** None of them may fit. */
+  readonly exclude?: readonly string[] | undefined;
+  /** Of all event ids, the share that passes: above 0, up to 1. */
+  readonly sampleShare?: number | undefined;
+  /** Only what no sink of the tenant that is not a fallback takes. */
+  readonly fallback?: boolean | undefined;
 }
 
 export interface RetryPolicy {

@@ -4,6 +4,7 @@ import type { ZodType } from "zod";
 
 export type { CanonicalEvent, EventSource } from "../core/canonical/event.ts";
 export { payloadJson, encodeEvent } from "../core/canonical/codec.ts";
+export { exactNumber, numberText } from "../core/canonical/payload-text.ts";
 
 /** What a plugin is handed with each event or batch. */
 export interface PluginContext {

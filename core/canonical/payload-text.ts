@@ -21,7 +21,10 @@ export interface Spellings {
 const SUSPECT_NUMBER = /\d(?:[\d.]{15,}|[eE][+-]?\d|\.\d*0(?![\d.])|(?<=-0)[,\]}\s])/;
 
 // ES2025 "JSON.parse source text access"; the type library does not have it yet.
-const { rawJSON: rawJson } = JSON as unknown as { rawJSON(this: void, text: string): unknown };
+const { rawJSON: rawJson, isRawJSON: isRawJson } = JSON as unknown as {
+  rawJSON(this: void, text: string): unknown;
+  isRawJSON(this: void, value: unknown): boolean;
+};
 type Reviver = (this: object, key: string, value: unknown, context: { source?: string }) => unknown;
 const parseJson = JSON.parse as (text: string, reviver?: Reviver) => unknown;
 
@@ -78,4 +81,19 @@ function decimalOf(text: string): string {
   if (digits === "") return "0";
   const trimmed = digits.replace(/0+$/, "");
   return `${sign}${trimmed}e${Number(exponent) - fraction.length + digits.length - trimmed.length}`;
+}
+
+const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
+
+/** The value of a JSON number's text: a number where a double holds it exactly, else raw JSON. Undefined for what is no number, or too large for a double. */
+export function exactNumber(text: string): unknown {
+  const value = Number(text);
+  if (!NUMBER.test(text) || !Number.isFinite(value)) return undefined;
+  return isExact(value, text) ? value : rawJson(text);
+}
+
+/** The text of a payload's number, raw JSON included; undefined for all that is no number. */
+export function numberText(value: unknown): string | undefined {
+  if (typeof value === "number") return String(value);
+  return isRawJson(value) ? (value as { rawJSON: string }).rawJSON : undefined;
 }

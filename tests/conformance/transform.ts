@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
 import { decodeEvent, encodeEvent, encodeParts, stampReceivedAt } from "../../core/canonical/codec.ts";
 import { type CanonicalEvent, EVENT_ID_PATTERN, NAME_PATTERN } from "../../core/canonical/event.ts";
 import type { PluginContext, TransformDefinition, TransformOutcome, TransformPlugin } from "../../plugins/contract.ts";
@@ -11,7 +12,7 @@ export interface TransformSuite {
   readonly definition: TransformDefinition;
   /**
    * Pairs `NAME.input.json` ({ config, event }) → `NAME.expected.json` (the outcome), compared as text.
-   * `UPDATE_GOLDEN=1` writes what is expected from what is.
+   * `UPDATE_GOLDEN=1` writes what is expected from what is. The README stands beside this folder.
    */
   readonly golden: URL;
   /** Configurations (as a user writes them) under which any event at all must be survived. */
@@ -25,6 +26,7 @@ export function transformConformance(suite: TransformSuite): void {
   const { definition } = suite;
   describe(`${definition.name} as a transform`, () => {
     goldenTests(suite);
+    readmeTest(suite);
     test.each(suite.configs.map((config) => [JSON.stringify(config), config]))(
       "never throws on any JSON payload, with %s",
       async (_, config) => {
@@ -85,6 +87,40 @@ function goldenTests({ definition, golden }: TransformSuite): void {
     if (process.env["UPDATE_GOLDEN"] === "1") writeFileSync(file, text);
     expect(text, "stale? UPDATE_GOLDEN=1 writes it anew").toBe(readFileSync(file, "utf8"));
   });
+}
+
+/** The first YAML block of the README is a chain; its first two JSON blocks are a payload (or an event's own members) before and after. */
+function readmeTest({ definition, golden }: TransformSuite): void {
+  test("does what its README shows", async () => {
+    const readme = readFileSync(new URL("../README.md", golden), "utf8");
+    const [yaml = ""] = blocksOf(readme, "yaml");
+    const [before = "", after = ""] = blocksOf(readme, "json");
+    const chain = parse(yaml.replaceAll(/\$\{[^}]*\}/g, README_SECRET)) as {
+      transform: { name: string; config?: unknown }[];
+    };
+    expect(chain.transform.map(({ name }) => name)).toEqual([definition.name]);
+    const plugin = await load(definition, chain.transform[0]?.config);
+    const shown = parseExact(before) as Partial<CanonicalEvent>;
+    const event = decodeEvent(
+      encodeEvent({
+        ...decodeEvent(canonicalBytes("{}")),
+        ...("payload" in shown ? shown : { payload: shown }),
+      }),
+    );
+    const outcome = await plugin.process(event, contextOf());
+    await plugin.close?.();
+    if (outcome.type !== "ok") return expect(outcome).toEqual(parseExact(after));
+    const { event_type, payload } = parseExact(encodeEvent(outcome.event).toString()) as CanonicalEvent;
+    const result = "payload" in shown ? { event_type, payload } : payload;
+    expect(JSON.stringify(result, null, 2)).toBe(JSON.stringify(parseExact(after), null, 2));
+  });
+}
+
+/** Stands for whatever a README's chain takes from outside. */
+const README_SECRET = "0123456789abcdef";
+
+function blocksOf(text: string, language: string): string[] {
+  return [...text.matchAll(new RegExp(`\`\`\`${language}\\n([^]*?)\`\`\``, "g"))].map((match) => match[1] as string);
 }
 
 interface GoldenInput {

@@ -1,106 +1,93 @@
-import { type Step, takes } from "./paths.ts";
+import { createHmac } from "node:crypto";
+import { numberText } from "../../contract.ts";
+import { editPayload, type Member, REMOVED, type Rule as PathRule } from "../edit.ts";
+import { isContainer, parsePath } from "../paths.ts";
+import type { Config, Rule } from "./config.ts";
+import { type Kind, find } from "./detect/index.ts";
 
-export type Action = { readonly type: "drop" } | { readonly type: "mask"; readonly with: string };
+/** What is done, from the strongest on: where several rules fit, less is left behind. */
+const STRENGTH = ["drop", "mask", "hash", "truncate"] as const;
 
-export interface Rule {
-  readonly steps: readonly Step[];
-  readonly action: Action;
+export type Scrub = (payload: Record<string, unknown>) => Record<string, unknown>;
+
+/** Compiles the rules into one walk. What it makes shares with the payload what no rule touches. */
+export function compile({ rules, key, phone_region }: Config): Scrub {
+  const pathRules: PathRule<Rule>[] = rules.flatMap((rule) =>
+    rule.path === undefined ? [] : [{ steps: parsePath(rule.path), action: rule }],
+  );
+  const everywhere = strongestFirst(rules.filter((rule) => rule.path === undefined));
+  const editing = {
+    rules: pathRules,
+    isDeep: (rule: Rule) => rule.detect !== undefined,
+    edit: ({ value }: Member, matched: readonly Rule[]) => {
+      const [rule] = strongestFirst(matched.filter(({ detect }) => detect === undefined));
+      return rule === undefined ? value : replaced(value, rule, key);
+    },
+    editLeaf: (value: unknown, matched: readonly Rule[]) => searched(value, { rules: matched, key, phone_region }),
+  };
+  return (payload) => editPayload(payload, editing, everywhere);
 }
 
-/** A rule that has matched up to the step with this index. */
-interface State {
-  readonly rule: Rule;
-  readonly index: number;
+function strongestFirst(rules: readonly Rule[]): Rule[] {
+  return rules.toSorted((a, b) => STRENGTH.indexOf(a.action) - STRENGTH.indexOf(b.action));
 }
 
-/** Deeper than any event that PulseGate accepts; keeps the walk off the end of the stack. */
-export const DEPTH_MAX = 256;
-
-/**
- * The value with the rules applied; what no rule touches is shared with the input, which stays as it
- * is. One walk for all rules, work bounded by nodes × steps. Throws a `RangeError` beyond DEPTH_MAX.
- */
-export function scrub(payload: Record<string, unknown>, rules: readonly Rule[]): Record<string, unknown> {
-  return walk(
-    payload,
-    rules.map((rule) => ({ rule, index: 0 })),
-    0,
-  ) as Record<string, unknown>;
+/** A whole value, whatever its type. */
+function replaced(value: unknown, rule: Rule, key: string | undefined): unknown {
+  if (rule.action === "drop") return REMOVED;
+  const text = typeof value === "string" ? value : numberText(value);
+  if (rule.action === "hash") return hashed(text ?? JSON.stringify(value), key);
+  // Of a list, an object or a boolean no part can be kept that says less than the whole.
+  return rule.action === "mask" || text === undefined ? rule.mask_with : truncated(text, rule);
 }
 
-function walk(value: unknown, states: readonly State[], depth: number): unknown {
-  if (states.length === 0 || !isContainer(value)) return value;
-  if (depth >= DEPTH_MAX) throw new RangeError("the payload is nested too deeply");
-  return Array.isArray(value) ? walkArray(value, states, depth) : walkObject(value, states, depth);
+interface Search {
+  readonly rules: readonly Rule[];
+  readonly key: string | undefined;
+  readonly phone_region: string | undefined;
 }
 
-/** Numbers that a double can't hold are objects too (raw JSON): they are values, not containers. */
-function isContainer(value: unknown): value is unknown[] | Record<string, unknown> {
-  return typeof value === "object" && value !== null && !isRawJSON(value);
-}
-
-// ES2025 "JSON.parse source text access"; the type library does not have it yet.
-const { isRawJSON } = JSON as unknown as { isRawJSON(this: void, value: unknown): boolean };
-
-function walkArray(array: readonly unknown[], states: readonly State[], depth: number): unknown {
-  let copy: unknown[] | undefined;
-  let dropped = false;
-  for (let i = 0; i < array.length; i++) {
-    const result = visit({ value: array[i], key: String(i), inArray: true }, states, depth);
-    if (result === array[i]) continue;
-    copy ??= [...array];
-    copy[i] = result;
-    dropped ||= result === DROPPED;
+/** A text, or a number that may be a card's. */
+function searched(value: unknown, { rules, key, phone_region }: Search): unknown {
+  if (isContainer(value)) return value;
+  const text = typeof value === "string" ? value : numberText(value);
+  if (text === undefined) return value;
+  const byKind = rulesByKind(rules);
+  const kinds = typeof value === "string" ? [...byKind.keys()] : [...byKind.keys()].filter((kind) => kind === "card");
+  const matches = find(text, kinds, phone_region);
+  if (matches.length === 0) return value;
+  if (matches.some(({ kind }) => byKind.get(kind)?.action === "drop")) return REMOVED;
+  let result = "";
+  let at = 0;
+  for (const { kind, start, end } of matches) {
+    result += text.slice(at, start) + String(replaced(text.slice(start, end), byKind.get(kind) as Rule, key));
+    at = end;
   }
-  if (copy === undefined) return array;
-  return dropped ? copy.filter((element) => element !== DROPPED) : copy;
+  return result + text.slice(at);
 }
 
-function walkObject(object: Readonly<Record<string, unknown>>, states: readonly State[], depth: number): unknown {
-  let copy: Record<string, unknown> | undefined;
-  for (const key of Object.keys(object)) {
-    const result = visit({ value: object[key], key, inArray: false }, states, depth);
-    if (result === object[key]) continue;
-    // Spread makes each name an own property, so that a later assignment to `__proto__` is harmless.
-    copy ??= { ...object };
-    if (result === DROPPED) delete copy[key];
-    else copy[key] = result;
-  }
-  return copy ?? object;
+const compiled = new WeakMap<readonly Rule[], ReadonlyMap<Kind, Rule>>();
+
+function rulesByKind(rules: readonly Rule[]): ReadonlyMap<Kind, Rule> {
+  const known = compiled.get(rules);
+  if (known !== undefined) return known;
+  const weakestFirst = strongestFirst(rules).toReversed();
+  const byKind = new Map(weakestFirst.flatMap((rule) => (rule.detect ?? []).map((kind) => [kind, rule] as const)));
+  compiled.set(rules, byKind);
+  return byKind;
 }
 
-const DROPPED = Symbol("dropped");
-
-interface Member {
-  readonly value: unknown;
-  readonly key: string;
-  readonly inArray: boolean;
+function hashed(text: string, key: string | undefined): string {
+  return createHmac("sha256", key as string)
+    .update(text)
+    .digest("hex");
 }
 
-function visit(member: Member, states: readonly State[], depth: number): unknown {
-  const next: State[] = [];
-  let mask: string | undefined;
-  for (const state of states) {
-    for (const reached of advance(state, member)) {
-      if (reached.index < reached.rule.steps.length) {
-        if (!next.some((known) => known.rule === reached.rule && known.index === reached.index)) next.push(reached);
-        continue;
-      }
-      // Dropping beats masking, whatever the order of the rules: less is left behind.
-      if (reached.rule.action.type === "drop") return DROPPED;
-      mask ??= reached.rule.action.with;
-    }
-  }
-  return mask ?? walk(member.value, next, depth + 1);
-}
-
-/** Where a rule stands after the member: nowhere, one step on, and for `**` also where it was. */
-function* advance({ rule, index }: State, { key, inArray }: Member): Generator<State> {
-  const step = rule.steps[index] as Step;
-  if (step.type !== "anywhere") {
-    if (takes(step, key, inArray)) yield { rule, index: index + 1 };
-    return;
-  }
-  yield { rule, index };
-  yield* advance({ rule, index: index + 1 }, { key, inArray, value: undefined });
+/** Counts whole characters. A text that would be kept whole is masked: nothing would have been removed. */
+function truncated(text: string, { keep_first, keep_last, mask_with }: Rule): string {
+  const characters = Array.from(text);
+  if (characters.length <= keep_first + keep_last) return mask_with;
+  return (
+    characters.slice(0, keep_first).join("") + mask_with + characters.slice(characters.length - keep_last).join("")
+  );
 }

@@ -1,3 +1,5 @@
+import type { z } from "zod";
+
 /** One step of a compiled path. */
 export type Step =
   | { readonly type: "name"; readonly name: string }
@@ -80,4 +82,74 @@ function globTakes(parts: readonly string[], key: string): boolean {
     at = found + part.length;
   }
   return at <= key.length - last.length;
+}
+
+/** One place in a payload: names and indexes only. */
+export type Field = readonly (string | number)[];
+
+/** `user.ip`, `items[0].price`, `["a.b"]`: a path without `*`. Throws with what is wrong and where. */
+export function parseField(text: string): Field {
+  return parsePath(text).map((step) => {
+    if (step.type === "name") return step.name;
+    if (step.type === "index") return step.index;
+    throw new Error('"*" fits many places, and one is wanted');
+  });
+}
+
+/** What stands at a field; undefined when nothing does. Only members count, never what JavaScript inherits. */
+export function readField(payload: unknown, field: Field): unknown {
+  let value = payload;
+  for (const key of field) {
+    if (!isContainer(value) || (typeof key === "number") !== Array.isArray(value)) return undefined;
+    if (!Object.hasOwn(value, key)) return undefined;
+    value = (value as Record<string | number, unknown>)[key];
+  }
+  return value;
+}
+
+/**
+ * The payload with the value at a field, objects on the way made where there is nothing. The payload
+ * that was given stays as it is. Undefined when something else stands in the way.
+ */
+export function withField(
+  payload: Record<string, unknown>,
+  field: Field,
+  value: unknown,
+): Record<string, unknown> | undefined {
+  return put(payload, field, 0, value) as Record<string, unknown> | undefined;
+}
+
+function put(container: unknown, field: Field, at: number, value: unknown): unknown {
+  const key = field[at] as string | number;
+  const inner = (before: unknown) => (at === field.length - 1 ? value : put(before ?? {}, field, at + 1, value));
+  if (!isContainer(container) || (typeof key === "number") !== Array.isArray(container)) return undefined;
+  if (typeof key === "number") {
+    const list = container as unknown[];
+    const made = key < list.length ? inner(list[key]) : undefined;
+    return made === undefined ? undefined : list.with(key, made);
+  }
+  const made = inner(Object.hasOwn(container, key) ? (container as Record<string, unknown>)[key] : undefined);
+  // A computed name makes a member of its own also of `__proto__`.
+  return made === undefined ? undefined : { ...(container as Record<string, unknown>), [key]: made };
+}
+
+/** Numbers that a double can't hold are objects too (raw JSON): they are values, not containers. */
+export function isContainer(value: unknown): value is unknown[] | Record<string, unknown> {
+  return typeof value === "object" && value !== null && !isRawJSON(value);
+}
+
+// ES2025 "JSON.parse source text access"; the type library does not have it yet.
+const { isRawJSON } = JSON as unknown as { isRawJSON(this: void, value: unknown): boolean };
+
+/** A zod refinement for options that hold a path. */
+export function pathIsValid(path: string, ctx: z.core.$RefinementCtx<string>): void {
+  refine(path, ctx, parsePath);
+}
+
+function refine(text: string, ctx: z.core.$RefinementCtx<string>, parse: (text: string) => unknown): void {
+  try {
+    parse(text);
+  } catch (error) {
+    ctx.addIssue({ code: "custom", message: `not a path: ${(error as Error).message}` });
+  }
 }

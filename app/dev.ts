@@ -6,9 +6,13 @@ import { formatProblem } from "../config/problems.ts";
 import { makeFolder } from "../drivers/embedded/index.ts";
 import type { ProcessLogger } from "../observability/logger.ts";
 import { createLogger } from "../observability/logger.ts";
+import { systemClock } from "../observability/system-clock.ts";
 import { PLUGINS } from "../plugins/registry.ts";
+import { parseTarget } from "../plugins/sink/postgres_sink/target.ts";
 import type { Gateway } from "./gateway.ts";
-import { openLog, runInstance } from "./instance.ts";
+import { openLog, startInstance } from "./instance.ts";
+import { runLifecycle } from "./lifecycle.ts";
+import type { Life } from "./lifecycle.ts";
 import { removeRuntimeFile, writeRuntimeFile } from "./runtime-file.ts";
 import { reportFailure } from "./start.ts";
 import { banner } from "./dev/banner.ts";
@@ -28,8 +32,15 @@ export interface DevOptions {
 /** Stands for the database's address while a configuration is checked before there is a database. */
 const ANY_DATABASE = "postgres://user:password@localhost:5432/pulsegate";
 
+const WRONG_USAGE = 2;
+
 /** `pulsegate dev`: the whole product in one command, for one machine. Returns the exit code. */
 export async function runDev(options: DevOptions): Promise<number> {
+  const wrongUrl = options.databaseUrl === undefined ? undefined : faultOf(options.databaseUrl);
+  if (wrongUrl !== undefined) {
+    console.error(`PulseGate did not start: --database-url is ${wrongUrl}.\nNext: give it as ${ANY_DATABASE}.`);
+    return WRONG_USAGE;
+  }
   const dataDir = resolve(options.data);
   const adminToken = randomBytes(32).toString("base64url");
   const load = (databaseUrl: string) => loadDev(options, { dataDir, adminToken, databaseUrl });
@@ -41,34 +52,62 @@ export async function runDev(options: DevOptions): Promise<number> {
     pretty: process.stderr.isTTY,
   });
   logger.addSecrets([adminToken]);
+  const { shutdownGraceMs: graceMs } = checked.config.settings;
+  const reloads = options.config !== undefined;
   try {
-    makeFolder(dataDir);
-    // The log comes first: with its folder's lock the rest of the data folder is ours as well.
-    const opened = await openLog(checked.config, logger);
-    const database = await openDatabase(options, dataDir, logger).catch(async (error: unknown) => {
-      await opened.log.close();
-      throw error;
-    });
-    try {
-      logger.addSecrets([database.url]);
-      const loaded = load(database.url);
-      if (!loaded.ok) {
-        await opened.log.close();
-        return refuse(loaded);
-      }
-      return await runInstance({
-        ...opened,
-        config: loaded.config,
-        reload: options.config === undefined ? undefined : { file: options.config, load: () => load(database.url) },
-        logger,
-        onReady: (gateway) => announce({ gateway, options, dataDir, adminToken, databaseUrl: database.url }),
-      });
-    } finally {
-      await removeRuntimeFile(dataDir, process.pid);
-      await database.stop();
-    }
+    return await runLifecycle({ graceMs, reloads, clock: systemClock, logger }, (life) =>
+      startDev({ ...life, options, dataDir, adminToken, logger, config: checked.config, load }),
+    );
   } catch (error) {
-    return reportFailure(error);
+    return error instanceof ConfigRefused ? refuse(error.result) : reportFailure(error);
+  }
+}
+
+/** What only shows once the database's address is known. */
+class ConfigRefused extends Error {
+  readonly result: ParseResult & { ok: false };
+
+  constructor(result: ParseResult & { ok: false }) {
+    super("the configuration is refused");
+    this.result = result;
+  }
+}
+
+interface DevStart extends Life {
+  readonly options: DevOptions;
+  readonly dataDir: string;
+  readonly adminToken: string;
+  readonly logger: ProcessLogger;
+  /** As far as it is known before there is a database. */
+  readonly config: LoadedConfig;
+  readonly load: (databaseUrl: string) => ParseResult;
+}
+
+async function startDev(start: DevStart): Promise<Gateway> {
+  const { teardown, asked, options, dataDir, adminToken, logger, load } = start;
+  makeFolder(dataDir);
+  // The log comes first: with its folder's lock the rest of the data folder is ours as well.
+  const opened = await openLog({ config: start.config, logger, teardown });
+  asked.throwIfAborted();
+  const databaseUrl = await openDatabase(start);
+  asked.throwIfAborted();
+  logger.addSecrets([databaseUrl]);
+  const loaded = load(databaseUrl);
+  if (!loaded.ok) throw new ConfigRefused(loaded);
+  const reload = options.config === undefined ? undefined : { file: options.config, load: () => load(databaseUrl) };
+  const gateway = await startInstance({ ...opened, config: loaded.config, reload, logger, teardown });
+  teardown.add({ name: "runtime.json", share: 0.01, stop: () => removeRuntimeFile(dataDir, process.pid) });
+  await announce({ gateway, options, dataDir, adminToken, databaseUrl });
+  return gateway;
+}
+
+/** Never with the URL in it: it may hold a password. */
+function faultOf(databaseUrl: string): string | undefined {
+  try {
+    parseTarget(databaseUrl);
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
   }
 }
 
@@ -109,14 +148,12 @@ function refuse(result: ParseResult & { ok: false }): number {
   return 1;
 }
 
-interface Database {
-  readonly url: string;
-  stop(): Promise<void>;
-}
-
-async function openDatabase(options: DevOptions, dataDir: string, logger: ProcessLogger): Promise<Database> {
-  if (options.databaseUrl !== undefined) return { url: options.databaseUrl, stop: async () => {} };
-  return startEmbeddedPostgres({ dataDir: join(dataDir, "postgres"), logger });
+/** The URL of the database that sinks write to unless told otherwise. */
+async function openDatabase({ options, dataDir, logger, teardown, asked }: DevStart): Promise<string> {
+  if (options.databaseUrl !== undefined) return options.databaseUrl;
+  const server = await startEmbeddedPostgres({ dataDir: join(dataDir, "postgres"), logger, signal: asked });
+  teardown.add({ name: "the embedded PostgreSQL", share: 0.12, stop: (deadlineMs) => server.stop(deadlineMs) });
+  return server.url;
 }
 
 interface Announcement extends DevPlace {

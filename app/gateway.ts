@@ -18,7 +18,7 @@ import { startWorkers } from "../workers/pool.ts";
 import { watchBacklog } from "./backlog.ts";
 import { adoptRevision } from "./revisions.ts";
 import { startRetention } from "./retention.ts";
-import { Teardown } from "./teardown.ts";
+import type { Teardown } from "./teardown.ts";
 
 export interface GatewayOptions {
   readonly settings: ProcessSettings;
@@ -27,11 +27,13 @@ export interface GatewayOptions {
   readonly metrics: Metrics;
   readonly logger: Logger;
   readonly clock: Clock;
+  /** Gets all that is started here: stopped in reverse it accepts nothing new, finishes what is in flight, commits. */
+  readonly teardown: Teardown;
 }
 
 /** Of the time to stop, for requests under way; the rest is for deliveries under way. */
-const DRAIN_SHARE = 0.5;
-const OPS_CLOSE_MS = 500;
+const DRAIN_SHARE_MAX = 0.5;
+const OPS_SHARE = 0.03;
 
 /** All roles in one process: the door and the operations port on this thread, the workers on theirs. */
 export interface Gateway {
@@ -44,23 +46,11 @@ export interface Gateway {
   refuse(problems: readonly Problem[]): void;
   /** Resolves with the reason when the gateway can't go on: the process must end. */
   readonly failed: Promise<Error>;
-  /** Stops accepting, finishes what is in flight, commits, closes; within the grace period. */
-  stop(): Promise<void>;
 }
 
-/** Starts forward, each part on what the one before offers; `stop` goes backward. What was started is stopped when a later part fails. */
+/** Starts forward, each part on what the one before offers. Rejects when one can't start; those before it are the teardown's. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  const teardown = new Teardown();
-  try {
-    return await start(options, teardown);
-  } catch (error) {
-    await teardown.run();
-    throw error;
-  }
-}
-
-async function start(options: GatewayOptions, teardown: Teardown): Promise<Gateway> {
-  const { settings, log, logger, metrics, clock } = options;
+  const { settings, log, logger, metrics, clock, teardown } = options;
   let revision = await adoptRevision(log, options.draft);
   let config: ConfigState = stateOf(revision, clock);
   let draining = false;
@@ -74,15 +64,21 @@ async function start(options: GatewayOptions, teardown: Teardown): Promise<Gatew
     logger,
     onFatal: (error) => failed.resolve(error),
   });
-  teardown.add((deadlineMs) => workers.stop(deadlineMs));
-  teardown.add(
-    startRetention({ log, tenants: () => revision.tenants, retentionMs: settings.log.retentionMs, clock, logger }),
-  );
+  teardown.add({ name: "deliveries", share: 0.1, stop: (deadlineMs) => workers.stop(deadlineMs) });
+  const stopRetention = startRetention({
+    log,
+    tenants: () => revision.tenants,
+    retentionMs: settings.log.retentionMs,
+    clock,
+    logger,
+  });
+  teardown.add({ name: "retention", share: 0.01, stop: stopRetention });
 
   const admission = createAdmission(revision);
   const ids = createIds({ clock, randomFill: randomFillSync });
   const door = createDoor(revision, clock);
-  teardown.add(watchBacklog({ log, door, tenants: () => revision.tenants, clock, logger }));
+  const stopBacklog = watchBacklog({ log, door, tenants: () => revision.tenants, clock, logger });
+  teardown.add({ name: "the watch of backlogs", share: 0.01, stop: stopBacklog });
   const ops = await startOps({
     ...settings.ops,
     checks: [{ name: "log", check: () => log.probe() }],
@@ -104,7 +100,12 @@ async function start(options: GatewayOptions, teardown: Teardown): Promise<Gatew
     logger,
     clock,
   });
-  teardown.add((deadlineMs) => ops.close(Math.min(deadlineMs, OPS_CLOSE_MS)));
+  teardown.add({
+    name: "the operations port",
+    share: OPS_SHARE,
+    shareMax: OPS_SHARE,
+    stop: (deadlineMs) => ops.close(deadlineMs),
+  });
 
   const http = await startHttp({
     ...settings.http,
@@ -118,9 +119,14 @@ async function start(options: GatewayOptions, teardown: Teardown): Promise<Gatew
     metrics: metrics.ingest,
     clock,
   });
-  teardown.add((deadlineMs) => http.drain(deadlineMs * DRAIN_SHARE));
-  teardown.add(async () => {
-    draining = true;
+  teardown.add({
+    name: "requests",
+    share: 0.1,
+    shareMax: DRAIN_SHARE_MAX,
+    stop(deadlineMs) {
+      draining = true;
+      return http.drain(deadlineMs);
+    },
   });
   metrics.config.running(revision.number);
 
@@ -146,7 +152,6 @@ async function start(options: GatewayOptions, teardown: Teardown): Promise<Gatew
       metrics.config.refused();
     },
     failed: failed.promise,
-    stop: () => teardown.run(settings.shutdownGraceMs),
   };
 }
 

@@ -11,7 +11,7 @@ import type { Metrics } from "../observability/metrics.ts";
 import { systemClock } from "../observability/system-clock.ts";
 import { startGateway } from "./gateway.ts";
 import type { Gateway } from "./gateway.ts";
-import { Teardown } from "./teardown.ts";
+import type { Teardown } from "./teardown.ts";
 import { VERSION } from "./version.ts";
 
 export interface InstanceOptions {
@@ -21,74 +21,41 @@ export interface InstanceOptions {
   readonly log: EmbeddedLog;
   readonly metrics: Metrics;
   readonly logger: ProcessLogger;
-  readonly onReady: (gateway: Gateway) => Promise<void>;
+  readonly teardown: Teardown;
+}
+
+export interface OpenLogOptions {
+  readonly config: LoadedConfig;
+  readonly logger: Logger;
+  readonly teardown: Teardown;
 }
 
 /** The log of this process, and the lock on its folder with it. */
-export async function openLog(config: LoadedConfig, logger: Logger): Promise<{ log: EmbeddedLog; metrics: Metrics }> {
+export async function openLog({
+  config,
+  logger,
+  teardown,
+}: OpenLogOptions): Promise<{ log: EmbeddedLog; metrics: Metrics }> {
   const metrics = createMetrics({ build: { version: VERSION, node: process.version } });
   const { path, dedupWindowMs, dedupBytesMax } = config.settings.log;
   const options = { path, dedupWindowMs, dedupBytesMax, clock: systemClock, metrics: metrics.log, logger };
-  return { log: await openEmbeddedLog(options), metrics };
+  const log = await openEmbeddedLog(options);
+  teardown.add({ name: "the ingestion log", share: 0.1, stop: () => log.close() });
+  return { log, metrics };
 }
 
-/** Runs the gateway until a signal or a failure ends it. The exit code: 0 after a signal, 1 after a failure. */
-export async function runInstance(options: InstanceOptions): Promise<number> {
-  const { config, log, metrics, logger } = options;
-  const teardown = new Teardown();
-  teardown.add(() => log.close());
-  const stopped = untilSignal(
-    logger,
-    options.reload === undefined ? ["SIGTERM", "SIGINT", "SIGHUP"] : ["SIGTERM", "SIGINT"],
-  );
-  try {
-    logger.addSecrets(config.secrets);
-    const { settings, draft } = config;
-    const gateway = await startGateway({ settings, draft, log, metrics, logger, clock: systemClock });
-    teardown.add(() => gateway.stop());
-    teardown.add(await follow(options, gateway));
-    await options.onReady(gateway);
-    const reason = await Promise.race([stopped.signal, gateway.failed]);
-    if (reason instanceof Error) logger.error({ error: reason }, "PulseGate can't go on and stops");
-    else logger.info({ signal: reason }, "stopping: no new requests, finishing what is in flight");
-    return reason instanceof Error ? 1 : 0;
-  } finally {
-    await teardown.run();
-    stopped.forget();
-    logger.info({}, "stopped");
-  }
+/** Starts the gateway on its log and follows the configuration's file. */
+export async function startInstance(options: InstanceOptions): Promise<Gateway> {
+  const { config, log, metrics, logger, teardown } = options;
+  logger.addSecrets(config.secrets);
+  const { settings, draft } = config;
+  const gateway = await startGateway({ settings, draft, log, metrics, logger, clock: systemClock, teardown });
+  await follow(options, gateway);
+  return gateway;
 }
 
-/** A terminal's Ctrl-C may reach us twice: from the terminal and through the launcher. */
-const SAME_SIGNAL_MS = 1_000;
-
-/** The first of the signals asks (a closed terminal's SIGHUP too, where there is no file to read again); a later one ends the process at once. */
-function untilSignal(
-  logger: Logger,
-  signals: readonly NodeJS.Signals[],
-): { readonly signal: Promise<NodeJS.Signals>; forget(): void } {
-  const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>();
-  let askedAt: number | undefined;
-  const onSignal = (signal: NodeJS.Signals) => {
-    if (askedAt !== undefined) {
-      if (systemClock.monotonic() - askedAt < SAME_SIGNAL_MS) return;
-      logger.warn({ signal }, "stopping at once; what was not finished comes again at the next start");
-      process.exit(130);
-    }
-    askedAt = systemClock.monotonic();
-    resolve(signal);
-  };
-  for (const signal of signals) process.on(signal, onSignal);
-  return {
-    signal: promise,
-    forget() {
-      for (const signal of signals) process.off(signal, onSignal);
-    },
-  };
-}
-
-async function follow({ reload, config, logger }: InstanceOptions, gateway: Gateway): Promise<() => Promise<void>> {
-  if (reload === undefined) return async () => {};
+async function follow({ reload, config, logger, teardown }: InstanceOptions, gateway: Gateway): Promise<void> {
+  if (reload === undefined) return;
   const watch = await watchConfig({
     ...reload,
     runningText: config.source.text,
@@ -109,5 +76,5 @@ async function follow({ reload, config, logger }: InstanceOptions, gateway: Gate
       );
     },
   });
-  return () => watch.close();
+  teardown.add({ name: "a change of the configuration", share: 0.01, stop: () => watch.close() });
 }

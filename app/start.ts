@@ -2,8 +2,10 @@ import { loadConfig } from "../config/parse.ts";
 import type { ParseResult } from "../config/parse.ts";
 import { formatProblem } from "../config/problems.ts";
 import { createLogger } from "../observability/logger.ts";
+import { systemClock } from "../observability/system-clock.ts";
 import { PLUGINS } from "../plugins/registry.ts";
-import { openLog, runInstance } from "./instance.ts";
+import { openLog, startInstance } from "./instance.ts";
+import { runLifecycle } from "./lifecycle.ts";
 import { startFailure } from "./start-failure.ts";
 
 export interface StartOptions {
@@ -22,14 +24,14 @@ export async function runStart({ config: file, role }: StartOptions): Promise<nu
   const logger = createLogger({ level: loaded.config.settings.logging.level, fields: { role } });
   logger.addSecrets(loaded.config.secrets);
   try {
-    return await runInstance({
-      config: loaded.config,
-      reload: { file, load },
-      ...(await openLog(loaded.config, logger)),
-      logger,
-      onReady: async (gateway) => {
-        logger.info({ data: gateway.dataUrl, ops: gateway.opsUrl, revision: gateway.revision }, "ready");
-      },
+    const graceMs = loaded.config.settings.shutdownGraceMs;
+    return await runLifecycle({ graceMs, reloads: true, clock: systemClock, logger }, async ({ teardown, asked }) => {
+      const opened = await openLog({ config: loaded.config, logger, teardown });
+      asked.throwIfAborted();
+      const reload = { file, load };
+      const gateway = await startInstance({ config: loaded.config, reload, ...opened, logger, teardown });
+      logger.info({ data: gateway.dataUrl, ops: gateway.opsUrl, revision: gateway.revision }, "ready");
+      return gateway;
     });
   } catch (error) {
     return reportFailure(error);

@@ -192,7 +192,9 @@ export const ConfigSchema = z.strictObject({
   logging: Logging.prefault({}).describe("PulseGate's own messages. Takes effect at start."),
   shutdown_grace: duration({ min: "100ms", max: "10m" })
     .prefault("10s")
-    .describe("After SIGTERM or Ctrl-C, work in flight may take so long. Takes effect at start."),
+    .describe(
+      "After SIGTERM or Ctrl-C the process has ended within this time, whatever hangs: half of it is for requests under way, the rest for deliveries and for closing. Takes effect at start.",
+    ),
   limits: Limits.prefault({}).describe("What one request may be. Takes effect on reload."),
   tenants: z.array(Tenant).prefault([]).describe("Who may send events, and where they go. Takes effect on reload."),
 });

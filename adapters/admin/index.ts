@@ -64,12 +64,15 @@ export async function startOps(options: OpsOptions): Promise<OpsServer> {
   if (options.admin !== undefined) await addAdminRoutes(app, options.admin);
   await app.listen({ host: options.host, port: options.port });
   const { address, port } = app.server.address() as AddressInfo;
-  return { address: { host: address, port }, close: (deadlineMs) => close(app, deadlineMs) };
+  return { address: { host: address, port }, close: (deadlineMs) => close(app, options.logger, deadlineMs) };
 }
 
-async function close(app: FastifyInstance, deadlineMs: number): Promise<void> {
+async function close(app: FastifyInstance, logger: Logger, deadlineMs: number): Promise<void> {
   // A request that never ends would keep the server from closing.
-  const cut = setTimeout(() => app.server.closeAllConnections(), deadlineMs);
+  const cut = setTimeout(() => {
+    logger.warn({ deadlineMs }, "operations requests were not done in time and are cut");
+    app.server.closeAllConnections();
+  }, deadlineMs);
   try {
     await app.close();
   } finally {

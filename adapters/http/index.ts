@@ -120,7 +120,9 @@ async function drain(server: Server, scope: ExchangeScope, deadlineMs: number): 
     await scope.clock.sleep(graceMs, deadline.signal);
     server.closeIdleConnections();
     await scope.clock.sleep(deadlineMs - graceMs, deadline.signal);
-    if (!deadline.signal.aborted) server.closeAllConnections();
+    if (deadline.signal.aborted) return;
+    scope.logger.warn({ deadlineMs }, "requests were not done in time and are cut");
+    server.closeAllConnections();
   };
   const cutting = cut();
   await closed;

@@ -3,6 +3,8 @@ import { VERSION } from "../version.ts";
 import { describeFailure, EXIT, Failure } from "./failure.ts";
 import { createProgram } from "./program.ts";
 
+const LEFTOVERS_MS = 200;
+
 /** Runs the command line; what it ends with is the process's exit code. */
 async function main(argv: readonly string[]): Promise<number> {
   let exitCode: number = EXIT.done;
@@ -36,3 +38,5 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 });
 
 process.exitCode = await main(process.argv);
+// What was left behind when it did not stop in time must not keep the process.
+setTimeout(() => process.exit(), LEFTOVERS_MS).unref();

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import type { Logger } from "../../core/environment.ts";
 import { locateBinaries, type RunAs, runAsFor } from "./postgres-binaries.ts";
-import { ensureCluster, readPostmasterPid, rememberPort, stopLeftover } from "./postgres-cluster.ts";
+import { ensureCluster, readPostmasterPid, rememberPort, signalProcess, stopLeftover } from "./postgres-cluster.ts";
 
 export interface EmbeddedPostgresOptions {
   /** Holds the cluster, its password (0600) and `server.log`; created when missing. One process at a time may own it. */
@@ -15,6 +15,8 @@ export interface EmbeddedPostgresOptions {
   /** 0 (default): the port of the last time if it is free, else a free one. */
   readonly port?: number;
   readonly logger: Logger;
+  /** Ends a start that is under way; nothing of it stays behind. */
+  readonly signal?: AbortSignal | undefined;
   /** Server settings besides ours, e.g. `{ max_connections: "20" }`. */
   readonly settings?: Readonly<Record<string, string>>;
 }
@@ -23,15 +25,16 @@ export interface EmbeddedPostgres {
   /** With user and password; database `pulsegate`. */
   readonly url: string;
   readonly port: number;
-  /** Ends sessions and flushes; resolves when the server is gone. */
-  stop(): Promise<void>;
+  /** Ends sessions and flushes; kills what has not ended by the deadline. Resolves when the server is gone. */
+  stop(deadlineMs?: number): Promise<void>;
 }
 
 const READY_POLL_MS = 10;
 const READY_TIMEOUT_MS = 60_000;
 const START_TRIES = 20;
 const START_RETRY_MS = 300;
-const STOP_TIMEOUT_MS = 8_000;
+const STOP_DEADLINE_MS = 8_000;
+const CONNECT_TIMEOUT_MS = 8_000;
 const RESTART_DELAY_MS = 1_000;
 /** Reachable from this machine alone, and the same times on every machine. */
 const SETTINGS = { listen_addresses: "127.0.0.1", unix_socket_directories: "", timezone: "UTC", log_timezone: "UTC" };
@@ -51,7 +54,8 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const runAs = await runAsFor([binaries.postgres, join(folder, "data")]);
   const dataDir = join(folder, "data");
   await stopLeftover(dataDir);
-  const secret = await ensureCluster({ dataDir, initdb: binaries.initdb, runAs });
+  const { signal } = options;
+  const secret = await ensureCluster({ dataDir, initdb: binaries.initdb, runAs, signal });
   const server = new Server({
     ...options,
     dataDir,
@@ -59,16 +63,22 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     program: binaries.postgres,
     runAs,
   });
-  const port = await server.start(options.port || secret.port || 0, options.port !== undefined && options.port !== 0);
-  const url = (database: string) => `postgres://${EMBEDDED_USER}:${secret.password}@127.0.0.1:${port}/${database}`;
+  const giveUp = () => void server.stop();
+  signal?.addEventListener("abort", giveUp);
   try {
+    signal?.throwIfAborted();
+    const port = await server.start(options.port || secret.port || 0, options.port !== undefined && options.port !== 0);
+    const url = (database: string) => `postgres://${EMBEDDED_USER}:${secret.password}@127.0.0.1:${port}/${database}`;
     if (port !== secret.port) await rememberPort(dataDir, { ...secret, port });
     await ensureDatabase(url);
+    signal?.throwIfAborted();
+    return { url: url(EMBEDDED_DATABASE), port, stop: (deadlineMs) => server.stop(deadlineMs) };
   } catch (error) {
     await server.stop();
     throw error;
+  } finally {
+    signal?.removeEventListener("abort", giveUp);
   }
-  return { url: url(EMBEDDED_DATABASE), port, stop: () => server.stop() };
 }
 
 interface ServerOptions extends EmbeddedPostgresOptions {
@@ -165,22 +175,41 @@ class Server {
     }
   }
 
-  stop(): Promise<void> {
-    this.#stopping ??= this.#stop();
+  stop(deadlineMs = STOP_DEADLINE_MS): Promise<void> {
+    this.#stopping ??= this.#stop(deadlineMs);
     return this.#stopping;
   }
 
-  async #stop(): Promise<void> {
+  async #stop(deadlineMs: number): Promise<void> {
     this.#stopped.abort();
     const child = this.#child;
     if (child?.pid === undefined || hasExited(child)) return;
-    // Fast shutdown first, then immediate: both leave a cluster that recovers.
-    for (const signal of ["SIGINT", "SIGQUIT", "SIGKILL"] as const) {
+    for (const { signal, share } of STOP_LADDER) {
+      const family = signal === "SIGKILL" ? [...(await childrenOf(child.pid)), child.pid] : [child.pid];
+      // Frozen ones hear nothing else.
+      for (const pid of await childrenOf(child.pid)) signalProcess(pid, "SIGCONT");
       child.kill("SIGCONT");
-      child.kill(signal);
-      if (await exitsWithin(child, STOP_TIMEOUT_MS)) return;
+      for (const pid of family) signalProcess(pid, signal);
+      if (await exitsWithin(child, deadlineMs * share)) return;
+      this.#options.logger.warn({ pid: child.pid, signal }, "the embedded PostgreSQL does not stop");
     }
   }
+}
+
+/**
+ * Fast shutdown first, then immediate: both leave a cluster that recovers. What is left after the
+ * deadline is killed, sessions first: without a postmaster they would stay, if they are stuck.
+ */
+const STOP_LADDER = [
+  { signal: "SIGINT", share: 0.5 },
+  { signal: "SIGQUIT", share: 0.25 },
+  { signal: "SIGKILL", share: 0.25 },
+] as const;
+
+/** Where the system does not tell, none. */
+async function childrenOf(pid: number): Promise<number[]> {
+  const text = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8").catch(() => "");
+  return text.split(" ").filter(Boolean).map(Number);
 }
 
 function hasExited(child: ChildProcess): boolean {
@@ -190,7 +219,7 @@ function hasExited(child: ChildProcess): boolean {
 async function exitsWithin(child: ChildProcess, timeoutMs: number): Promise<boolean> {
   if (hasExited(child)) return true;
   child.ref();
-  await once(child, "exit", { signal: AbortSignal.timeout(timeoutMs) }).catch(() => {});
+  await once(child, "exit", { signal: AbortSignal.timeout(Math.ceil(timeoutMs)) }).catch(() => {});
   return hasExited(child);
 }
 
@@ -205,12 +234,15 @@ async function becomesReady(child: ChildProcess, dataDir: string): Promise<boole
   return false;
 }
 
+const GUARD = `read -r _
+for signal in INT QUIT KILL; do
+  kill -CONT "$0"; kill -$signal "$0" || exit
+  for second in 1 2 3 4 5; do sleep 1; kill -0 "$0" || exit; done
+done`;
+
 /** Waits for the end of our pipe, which no kind of death can keep open, then stops the server. */
 function spawnGuard(pid: number): ChildProcess {
-  const guard = spawn("/bin/sh", ["-c", 'read -r _; kill -CONT "$0"; kill -INT "$0"', String(pid)], {
-    stdio: ["pipe", "ignore", "ignore"],
-    detached: true,
-  });
+  const guard = spawn("/bin/sh", ["-c", GUARD, String(pid)], { stdio: ["pipe", "ignore", "ignore"], detached: true });
   guard.once("error", () => {});
   guard.unref();
   (guard.stdin as unknown as { unref(): void } | null)?.unref();
@@ -227,7 +259,7 @@ async function ensureDatabase(url: (database: string) => string): Promise<void> 
 }
 
 async function withClient<T>(url: string, use: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: STOP_TIMEOUT_MS });
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
   client.on("error", () => {});
   await client.connect();
   try {

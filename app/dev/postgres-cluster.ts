@@ -24,6 +24,8 @@ export async function ensureCluster(options: {
   dataDir: string;
   initdb: string;
   runAs: RunAs;
+  /** Ends the making; what is there by then is made anew the next time. */
+  signal?: AbortSignal | undefined;
 }): Promise<ClusterSecret> {
   const { dataDir } = options;
   const known = await readSecret(dataDir);
@@ -61,7 +63,13 @@ async function give(path: string, runAs: RunAs): Promise<void> {
   if (runAs.owner !== undefined) await chown(path, runAs.owner.uid, runAs.owner.gid);
 }
 
-async function initdb(options: { initdb: string; runAs: RunAs; draft: string; passwordFile: string }): Promise<void> {
+async function initdb(options: {
+  initdb: string;
+  runAs: RunAs;
+  draft: string;
+  passwordFile: string;
+  signal?: AbortSignal | undefined;
+}): Promise<void> {
   const args = [
     `--pgdata=${options.draft}`,
     "--username=pulsegate",
@@ -77,6 +85,7 @@ async function initdb(options: { initdb: string; runAs: RunAs; draft: string; pa
   await promisify(execFile)(command, commandArgs, {
     cwd: options.draft,
     env: { PATH: process.env["PATH"], LC_ALL: "C" },
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
 }
 
@@ -138,7 +147,7 @@ async function disown(dataDir: string, pid: number): Promise<void> {
   if (text !== undefined) await writeFile(file, text.replace(String(pid), String(DEAD_PID)));
 }
 
-function signalProcess(pid: number, signal: NodeJS.Signals): void {
+export function signalProcess(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
   } catch {

@@ -36,7 +36,8 @@ export function createIngestor({ log, metrics }: IngestorOptions): Ingestor {
       const entries: AppendEntry[] = [];
       let bytes = 0;
       for (const part of parts) {
-        const entry = entryOf(part, streams.of(tenant.id, partitionOf(part.eventId, tenant.partitions)));
+        const stream = streams.of(tenant.id, partitionOf(part.eventId, tenant.partitions));
+        const entry = entryOf(part, stream, tenant.weight);
         bytes += entry.bytes.length;
         entries.push(entry);
       }
@@ -48,8 +49,8 @@ export function createIngestor({ log, metrics }: IngestorOptions): Ingestor {
   };
 }
 
-function entryOf(part: EventParts, stream: Stream): AppendEntry {
-  return { stream, eventId: part.eventId, idempotencyKey: part.idempotencyKey, bytes: encodeParts(part) };
+function entryOf(part: EventParts, stream: Stream, weight: number): AppendEntry {
+  return { stream, eventId: part.eventId, idempotencyKey: part.idempotencyKey, weight, bytes: encodeParts(part) };
 }
 
 /** FNV-1a of the id, modulo the number of partitions: a repeat of an id goes where the first went. */

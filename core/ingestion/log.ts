@@ -55,6 +55,8 @@ export interface AppendEntry {
   readonly stream: Stream;
   readonly eventId: string;
   readonly idempotencyKey?: string | undefined;
+  /** The tenant's share of the queue before the log when that is long; 1 when undefined. A driver may ignore it. */
+  readonly weight?: number | undefined;
   /** Canonical bytes (see codec.ts), not stamped yet. The log owns them from here on and stamps `received_at`. */
   readonly bytes: Buffer;
 }

@@ -1,7 +1,7 @@
 import { PulseGateError } from "../../core/canonical/errors.ts";
 import type { Clock } from "../../core/environment.ts";
-import type { AppendEntry } from "../../core/ingestion/log.ts";
 import type { LogMetrics } from "../../core/ingestion/metrics.ts";
+import { type CommitBatch, CommitQueue, type Queued } from "./commit-queue.ts";
 import { type Disk, errorCodeOf, isOutOfSpace } from "./disk.ts";
 import { type LogFolder, segmentPath } from "./folder.ts";
 import { BLOCK_HEADER_BYTES, BlockWriter, SEGMENT_HEADER_BYTES } from "./segment-format.ts";
@@ -9,10 +9,8 @@ import type { Sealed } from "./sidecar-writer.ts";
 import type { StreamState } from "./streams.ts";
 
 /** An entry that is to be written. */
-export interface QueuedEntry {
-  readonly entry: AppendEntry;
+export interface QueuedEntry extends Queued {
   readonly stream: StreamState;
-  readonly frameBytes: number;
   /** Set when its block is built: what the entry got, and where it lies. */
   sequence: number;
   receivedAt: number;
@@ -65,7 +63,7 @@ const GATHER_ENTRIES_MAX = 256;
 export class Appender<T extends QueuedEntry> {
   private readonly options: AppenderOptions<T>;
   private readonly writer = new BlockWriter();
-  private queue: T[] = [];
+  private readonly queue = new CommitQueue<T>();
   private probes: Array<{ resolve: () => void; reject: (error: unknown) => void }> = [];
   private batch: T[] = [];
   private batchProbes: Array<{ resolve: () => void; reject: (error: unknown) => void }> = [];
@@ -80,7 +78,7 @@ export class Appender<T extends QueuedEntry> {
   private mustRoll = false;
   private gathered = 0;
   private gatherTurns = 0;
-  private queuedSince = 0;
+  private readonly monotonic: () => number;
   private batchSince = 0;
   private writeStarted = 0;
   private wrote = 0;
@@ -89,6 +87,7 @@ export class Appender<T extends QueuedEntry> {
 
   constructor(options: AppenderOptions<T>) {
     this.options = options;
+    this.monotonic = () => options.clock.monotonic();
     const { segment, offset, commit, receivedAt } = options.start;
     this.segment = segment;
     this.offset = offset;
@@ -107,8 +106,7 @@ export class Appender<T extends QueuedEntry> {
   }
 
   enqueue(entry: T): void {
-    if (this.queue.length === 0) this.queuedSince = this.options.clock.monotonic();
-    this.queue.push(entry);
+    this.queue.push(entry, this.monotonic);
     this.schedule();
   }
 
@@ -167,10 +165,11 @@ export class Appender<T extends QueuedEntry> {
       this.onIdle?.();
       return;
     }
-    const first = BLOCK_HEADER_BYTES + (this.queue[0]?.frameBytes ?? 0);
-    const { segmentBytes } = this.options.folder.identity;
-    if ((this.mustRoll || this.offset + first > segmentBytes) && !this.roll()) return;
-    this.write(this.build(Math.min(this.options.commitBytesMax, segmentBytes - this.offset), first));
+    const { commitBytesMax, folder } = this.options;
+    const room = () => Math.min(commitBytesMax, folder.identity.segmentBytes - this.offset) - BLOCK_HEADER_BYTES;
+    const needed = BLOCK_HEADER_BYTES + this.queue.nextBytes(room());
+    if ((this.mustRoll || this.offset + needed > folder.identity.segmentBytes) && !this.roll()) return;
+    this.write(this.build(this.queue.take(room())));
   }
 
   /** Goes on in the next segment; false when it is not there yet. */
@@ -194,18 +193,15 @@ export class Appender<T extends QueuedEntry> {
     return true;
   }
 
-  private build(bytesMax: number, first: number): Buffer {
-    const { queue, writer } = this;
-    let bytes = first;
-    let count = Math.min(1, queue.length);
-    while (count < queue.length && bytes + (queue[count] as T).frameBytes <= bytesMax)
-      bytes += (queue[count++] as T).frameBytes;
-    this.batchSince = this.queuedSince;
+  private build({ entries, since }: CommitBatch<T>): Buffer {
+    const { writer } = this;
+    let bytes = BLOCK_HEADER_BYTES;
+    for (const { frameBytes } of entries) bytes += frameBytes;
+    this.batchSince = since;
     this.lastReceivedAt = this.now();
     writer.begin(bytes, this.lastReceivedAt);
-    for (let i = 0; i < count; i++) this.place(queue[i] as T);
-    this.batch = count === queue.length ? queue : queue.slice(0, count);
-    this.queue = count === queue.length ? [] : queue.slice(count);
+    for (const queued of entries) this.place(queued);
+    this.batch = entries;
     this.batchProbes = this.probes;
     this.probes = [];
     const { segment, offset } = this;
@@ -301,10 +297,9 @@ export class Appender<T extends QueuedEntry> {
   }
 
   private rejectAll(error: PulseGateError): void {
-    const { queue, probes } = this;
-    this.queue = [];
+    const { probes } = this;
     this.probes = [];
-    this.options.events.rejected(queue, error);
+    this.options.events.rejected(this.queue.drain(), error);
     for (const probe of probes) probe.reject(error);
     this.onIdle?.();
   }

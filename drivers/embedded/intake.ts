@@ -42,6 +42,7 @@ export class PendingEntry implements QueuedEntry {
   readonly call: Call;
   readonly index: number;
   frameBytes = 0;
+  queuedAt = 0;
   sequence = 0;
   receivedAt = 0;
   segment = 0;

@@ -1,0 +1,113 @@
+import type { Clock } from "../environment.ts";
+
+export interface CapacityOptions {
+  readonly clock: Clock;
+  /** Cost of all that may be under way at one time, in bytes: the upper bound of the limit. */
+  readonly costMax: number;
+}
+
+export interface Commit {
+  /** As it was entered. */
+  readonly cost: number;
+  /** How long its first event waited for its turn. */
+  readonly waitSeconds: number;
+  /** How long the write took. */
+  readonly syncSeconds: number;
+}
+
+/** Beside its bytes, what an event costs in objects and work. */
+export const EVENT_COST = 1024;
+
+/** Waiting longer than this, and than two writes of the log, is a queue that grows. */
+const WAIT_TARGET_SECONDS = 0.05;
+/** The queue is judged over so long: a wait that was short at any time in it was no standing queue. */
+const INTERVAL_MS = 100;
+/** What may be under way while there is a standing queue: as much as the log takes in so long. */
+const QUEUE_SECONDS = 0.1;
+/** The limit never closes the door: so much is always let in. */
+const COST_MIN = 1024 * 1024;
+
+interface Share {
+  weight: number;
+  cost: number;
+}
+
+/**
+ * Bounds what is under way at the door, all tenants together. The bound follows the log: once there is
+ * a standing queue before it (as CoDel tells it: no commit of an interval whose wait was short), no
+ * more is let in than the log takes in a moment. At the limit, tenants are shed that hold their
+ * weighted share or more; those under it go on: max–min fairness by what is in flight.
+ */
+export class Capacity {
+  readonly #clock: Clock;
+  readonly #costMax: number;
+  readonly #shares = new Map<string, Share>();
+  /** Of the tenants that have something under way. */
+  #weights = 0;
+  #cost = 0;
+  #limit: number;
+  #intervalBeganAt: number;
+  #shortestExcess = Number.POSITIVE_INFINITY;
+  #committed = 0;
+
+  constructor({ clock, costMax }: CapacityOptions) {
+    this.#clock = clock;
+    this.#costMax = costMax;
+    this.#limit = costMax;
+    this.#intervalBeganAt = clock.monotonic();
+  }
+
+  /** Cost that may be under way now. */
+  get limit(): number {
+    return this.#limit;
+  }
+
+  /** Cost that is under way. */
+  get cost(): number {
+    return this.#cost;
+  }
+
+  /** Whether another request of the tenant may come in. Asked before its body is read. */
+  admits(tenantId: string, weight: number): boolean {
+    if (this.#cost < this.#limit) return true;
+    const share = this.#shares.get(tenantId);
+    const weights = this.#weights + (share === undefined ? weight : 0);
+    return (share?.cost ?? 0) < (this.#limit * weight) / weights;
+  }
+
+  /** Something of the tenant is under way from here until `leave` with the same cost. */
+  enter(tenantId: string, weight: number, cost: number): void {
+    let share = this.#shares.get(tenantId);
+    if (share === undefined) {
+      share = { weight, cost: 0 };
+      this.#shares.set(tenantId, share);
+      this.#weights += weight;
+    }
+    share.cost += cost;
+    this.#cost += cost;
+  }
+
+  leave(tenantId: string, cost: number): void {
+    const share = this.#shares.get(tenantId);
+    if (share === undefined) return;
+    share.cost -= cost;
+    this.#cost -= cost;
+    if (share.cost > 0) return;
+    this.#shares.delete(tenantId);
+    this.#weights -= share.weight;
+  }
+
+  /** The log committed: how long the queue before it is, and how fast it goes down. */
+  committed({ cost, waitSeconds, syncSeconds }: Commit): void {
+    this.#committed += cost;
+    this.#shortestExcess = Math.min(this.#shortestExcess, waitSeconds - Math.max(WAIT_TARGET_SECONDS, 2 * syncSeconds));
+    const now = this.#clock.monotonic();
+    const seconds = (now - this.#intervalBeganAt) / 1000;
+    if (seconds * 1000 < INTERVAL_MS) return;
+    const taken = (this.#committed / seconds) * QUEUE_SECONDS;
+    this.#limit = this.#shortestExcess > 0 ? Math.min(this.#costMax, Math.max(COST_MIN, taken)) : this.#costMax;
+    this.#intervalBeganAt = now;
+    this.#shortestExcess = Number.POSITIVE_INFINITY;
+    this.#committed = 0;
+  }
+}

@@ -163,6 +163,11 @@ const Limits = z.strictObject({
     .describe(
       "An idle connection is closed after this time. Longer than a load balancer's own, or it meets closed ones.",
     ),
+  memory_bytes_max: bytes({ min: "64MiB", max: "1TiB" })
+    .prefault("512MiB")
+    .describe(
+      "Memory that the front door plans with: an eighth of it for requests under way. At that, tenants over their share are answered 503. Takes effect at start.",
+    ),
   connections_max: count(1, 1_000_000).prefault(10_000).describe("Most open connections; further ones are refused."),
 });
 

@@ -6,6 +6,7 @@ import type { ParsedEvent } from "../../core/canonical/parse.ts";
 import type { BatchContext, BatchParse, ParsedBatch } from "../../core/canonical/parse-batch.ts";
 import { parseArray, parseLines } from "../../core/canonical/parse-batch.ts";
 import type { IngestResult } from "../../core/ingestion/ingest.ts";
+import { EVENT_COST } from "../../core/qps/capacity.ts";
 import { ackMembers } from "./ack.ts";
 import type { Exchange } from "./exchange.ts";
 import { detailOf, problemJson } from "./problem.ts";
@@ -47,7 +48,9 @@ function storeBatch(exchange: Exchange, batch: ParsedBatch, context: BatchPostCo
     return;
   }
   // The first event was charged when the request came in.
-  if (batch.events.length > 1) exchange.quota?.charge({ events: batch.events.length - 1, bytes: 0 });
+  const more = batch.events.length - 1;
+  if (more > 0) exchange.quota?.charge({ events: more, bytes: 0 });
+  exchange.hold(more * EVENT_COST);
   const parts: EventParts[] = [];
   for (const event of batch.events) if (event.ok) parts.push(event.parts);
   countRefused(exchange, context, batch.events);

@@ -1,15 +1,12 @@
 import type { IncomingMessage } from "node:http";
 import type { ErrorCode } from "../../core/canonical/errors.ts";
 
-export interface BodyLimits {
-  readonly bytesMax: number;
-  readonly budget: BodyBudget;
-}
-
-/** Memory that bodies still on their way may take, all connections together. */
-export interface BodyBudget {
-  readonly bytesMax: number;
-  used: number;
+/** Accounts for the memory of bodies on their way. */
+export interface BodyLedger {
+  /** So many more bytes are held; false when there is no room for them. */
+  hold(bytes: number): boolean;
+  /** The client went away before the body was whole. */
+  letGo(): void;
 }
 
 /**
@@ -18,32 +15,31 @@ export interface BodyBudget {
  */
 export function collectBody(
   request: IncomingMessage,
-  { bytesMax, budget }: BodyLimits,
+  { bytesMax, ledger }: { readonly bytesMax: number; readonly ledger: BodyLedger },
   done: (body: Buffer) => void,
   refuse: (code: ErrorCode, detail: string) => void,
 ): void {
   let first: Buffer | undefined;
   let rest: Buffer[] | undefined;
   let size = 0;
-  /** What of the budget this body holds, until the request is over: nothing while it is one chunk. */
   let held = 0;
-  let refused = false;
+  let over = false;
 
   function stop(code: ErrorCode, detail: string): void {
-    refused = true;
-    release();
+    over = true;
+    first = undefined;
+    rest = undefined;
     refuse(code, detail);
   }
 
-  function release(): void {
-    budget.used -= held;
-    held = 0;
-    first = undefined;
-    rest = undefined;
+  function hold(): boolean {
+    const more = size - held;
+    held = size;
+    return ledger.hold(more);
   }
 
   request.on("data", (chunk: Buffer) => {
-    if (refused) return;
+    if (over) return;
     size += chunk.length;
     if (size > bytesMax) return stop("body_too_large", `the body is larger than ${bytesMax} bytes`);
     if (first === undefined) {
@@ -52,18 +48,19 @@ export function collectBody(
     }
     if (rest === undefined) {
       rest = [first];
-      request.once("close", release);
+      request.once("close", () => {
+        if (!over) ledger.letGo();
+      });
     }
     rest.push(chunk);
-    budget.used += size - held;
-    held = size;
-    if (budget.used > budget.bytesMax) stop("overloaded", "too many large bodies are on their way");
+    if (!hold()) stop("overloaded", "too many large bodies are on their way");
   });
 
   request.on("end", () => {
-    if (refused) return;
-    const body = rest === undefined ? (first ?? EMPTY) : Buffer.concat(rest, size);
-    done(body);
+    if (over) return;
+    over = true;
+    hold();
+    done(rest === undefined ? (first ?? EMPTY) : Buffer.concat(rest, size));
   });
 }
 

@@ -1,3 +1,5 @@
+import { Capacity } from "../../core/qps/capacity.ts";
+import { systemClock } from "../../observability/system-clock.ts";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
@@ -100,7 +102,7 @@ describe("bodies", () => {
   });
 
   it("beyond the memory for bodies on their way are answered 503, and others go on after", async () => {
-    await start({ http: { bodyMemoryBytesMax: 300_000 } });
+    await start({ http: { capacity: new Capacity({ clock: systemClock, costMax: 300_000 }) } });
     const slow = await rawSocket(gate.port);
     slow.send(rawPost("", ["Content-Length: 400000"]));
     for (let i = 0; i < 60 && statuses(slow.received).length === 0; i++) {

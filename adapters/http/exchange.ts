@@ -6,6 +6,7 @@ import { traceIdOf } from "../../core/canonical/trace.ts";
 import type { Clock, Logger } from "../../core/environment.ts";
 import type { Admitted } from "../../core/ingestion/admit.ts";
 import type { IngestMetrics } from "../../core/ingestion/metrics.ts";
+import type { Capacity } from "../../core/qps/capacity.ts";
 import type { QuotaPolicy, TenantQuota } from "../../core/qps/quota.ts";
 import { problemJson } from "./problem.ts";
 import { rateLimitHeaders } from "./rate-limit.ts";
@@ -16,6 +17,7 @@ export interface ExchangeScope {
   readonly ids: Ids;
   readonly logger: Logger;
   readonly metrics: IngestMetrics;
+  readonly capacity: Capacity;
   /** No new connections any more: answers say `Connection: close`. */
   draining: boolean;
 }
@@ -51,6 +53,8 @@ export class Exchange {
   continues = false;
   /** The connection is broken or late: nothing more is read from it, and it ends with this answer. */
   closing = false;
+  /** Cost of what is under way; held until the answer. */
+  private held = 0;
   private knownTraceId: string | undefined;
 
   constructor(request: IncomingMessage, response: ServerResponse, scope: ExchangeScope) {
@@ -68,6 +72,22 @@ export class Exchange {
       this.knownTraceId = given ?? this.scope.ids.traceId();
     }
     return this.knownTraceId;
+  }
+
+  /** Counts as under way, in the tenant's name, until the answer; false when there was no room for it. */
+  hold(cost: number): boolean {
+    if (this.answered || this.admitted === undefined) return true;
+    const { id, weight } = this.admitted.tenant;
+    const { capacity } = this.scope;
+    const hasRoom = capacity.admits(id, weight, capacity.costMax);
+    capacity.enter(id, weight, cost);
+    this.held += cost;
+    return hasRoom;
+  }
+
+  letGo(): void {
+    if (this.held > 0) this.scope.capacity.leave(this.admitted?.tenant.id ?? "", this.held);
+    this.held = 0;
   }
 
   /** Answers with JSON text that holds ASCII only. */
@@ -108,6 +128,7 @@ export class Exchange {
   private send({ status, body, bytes, headers, retryAfterSeconds }: Answer): void {
     if (this.answered) return;
     this.answered = true;
+    this.letGo();
     const { response } = this;
     headers.push("Content-Length", String(bytes));
     if (this.quota !== undefined) headers.push(...rateLimitHeaders(this.quota, retryAfterSeconds));

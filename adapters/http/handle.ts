@@ -3,8 +3,8 @@ import { PulseGateError } from "../../core/canonical/errors.ts";
 import type { Admission, Admitted } from "../../core/ingestion/admit.ts";
 import type { Ingestor } from "../../core/ingestion/ingest.ts";
 import type { Limits, TenantConfig } from "../../core/ingestion/revision.ts";
+import { EVENT_COST } from "../../core/qps/capacity.ts";
 import type { Door } from "../../core/qps/door.ts";
-import type { BodyBudget } from "./body.ts";
 import { collectBody } from "./body.ts";
 import { postBatch } from "./batch.ts";
 import type { Decoder } from "./content-encoding.ts";
@@ -24,7 +24,6 @@ export interface HandlerPorts {
   readonly fate: FateLookup;
   readonly limits: () => Limits;
   readonly door: Door;
-  readonly budget: BodyBudget;
 }
 
 /**
@@ -57,6 +56,8 @@ function refuseUnknown(exchange: Exchange): void {
   exchange.refuse("unauthenticated", detail, { headers: ["WWW-Authenticate", 'Bearer realm="pulsegate"'] });
 }
 
+const OVERLOADED = "PulseGate is at capacity, and this tenant uses its share of it; nothing was stored";
+
 type PostOperation = "post_event" | "post_batch";
 
 function receive(exchange: Exchange, ports: HandlerPorts, admitted: Admitted, operation: PostOperation): void {
@@ -65,6 +66,8 @@ function receive(exchange: Exchange, ports: HandlerPorts, admitted: Admitted, op
   const declaredBytes = headers["content-encoding"] === undefined ? Number(headers["content-length"] ?? 0) : 0;
   const quota = ports.door.quotaOf(admitted.tenant.id);
   if (quota !== undefined && !enterQuota(exchange, quota, declaredBytes)) return;
+  const { id, weight } = admitted.tenant;
+  if (!exchange.scope.capacity.admits(id, weight)) return exchange.refuse("overloaded", OVERLOADED);
   const mediaType = mediaTypeOf(headers["content-type"] ?? "application/json");
   if (!fits(operation, mediaType)) return refuseMediaType(exchange, operation);
   const decoder = decoderFor(headers["content-encoding"]);
@@ -80,7 +83,8 @@ function receive(exchange: Exchange, ports: HandlerPorts, admitted: Admitted, op
   const { eventBytesMax, batchEventsMax: eventsMax } = limits;
   const context = { ingestor: ports.ingestor, admitted, eventBytesMax, eventsMax, idempotencyKey: key };
   const form = mediaType === "application/x-ndjson" ? "lines" : "array";
-  readBody(exchange, { bytesMax, budget: ports.budget, decoder }, (body) => {
+  readBody(exchange, { bytesMax, decoder }, (body) => {
+    exchange.hold(EVENT_COST);
     if (body.length > declaredBytes) quota?.charge({ events: 0, bytes: body.length - declaredBytes });
     if (operation === "post_event") postEvent(exchange, body, context);
     else postBatch(exchange, body, { ...context, form });
@@ -130,22 +134,25 @@ function headerKey(exchange: Exchange, operation: PostOperation): string | undef
 
 interface BodySource {
   readonly bytesMax: number;
-  readonly budget: BodyBudget;
   readonly decoder: Decoder | undefined;
 }
 
-function readBody(exchange: Exchange, { bytesMax, budget, decoder }: BodySource, use: (body: Buffer) => void): void {
+function readBody(exchange: Exchange, { bytesMax, decoder }: BodySource, use: (body: Buffer) => void): void {
   const done = (body: Buffer) => guarded(exchange, () => use(body));
   collectBody(
     exchange.request,
-    { bytesMax, budget },
+    { bytesMax, ledger: exchange },
     decoder === undefined ? done : (encoded) => decodeBody(exchange, decoder.decode(encoded, bytesMax), done),
     (code, detail) => exchange.refuse(code, detail),
   );
 }
 
 function decodeBody(exchange: Exchange, decoding: Promise<Buffer>, done: (body: Buffer) => void): void {
-  decoding.then(done, (error: unknown) => {
+  const use = (body: Buffer) => {
+    exchange.hold(body.length);
+    done(body);
+  };
+  decoding.then(use, (error: unknown) => {
     if (error instanceof PulseGateError) exchange.refuse(error.code, error.message);
     else exchange.fail(error);
   });

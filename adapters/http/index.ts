@@ -8,6 +8,7 @@ import type { Admission } from "../../core/ingestion/admit.ts";
 import type { Ingestor } from "../../core/ingestion/ingest.ts";
 import type { IngestMetrics } from "../../core/ingestion/metrics.ts";
 import type { Limits } from "../../core/ingestion/revision.ts";
+import type { Capacity } from "../../core/qps/capacity.ts";
 import type { Door } from "../../core/qps/door.ts";
 import type { ExchangeScope } from "./exchange.ts";
 import { Exchange } from "./exchange.ts";
@@ -26,14 +27,13 @@ export interface HttpOptions {
   readonly admission: Admission;
   readonly fate: FateLookup;
   readonly door: Door;
+  readonly capacity: Capacity;
   /** Asked at each request: a new revision's limits count from the next one on. */
   readonly limits: () => Limits;
   readonly ids: Ids;
   readonly logger: Logger;
   readonly metrics: IngestMetrics;
   readonly clock: Clock;
-  /** Memory for bodies that are on their way and need more than one read, all connections together. */
-  readonly bodyMemoryBytesMax?: number;
 }
 
 export interface HttpAdapter {
@@ -45,15 +45,14 @@ export interface HttpAdapter {
   drain(deadlineMs: number): Promise<void>;
 }
 
-const BODY_MEMORY_BYTES_MAX = 256 * 1024 * 1024;
 const HEADER_BYTES_MAX = 16 * 1024;
 /** How often deadlines of connections are looked at: that much later they may take effect. */
 const DEADLINE_CHECK_MS = 500;
 
 /** Starts the data port. Rejects when it can't listen (`EADDRINUSE`, `EACCES`, …). */
 export async function startHttp(options: HttpOptions): Promise<HttpAdapter> {
-  const { clock, ids, logger, metrics } = options;
-  const scope: ExchangeScope = { clock, ids, logger, metrics, draining: false };
+  const { clock, ids, logger, metrics, capacity } = options;
+  const scope: ExchangeScope = { clock, ids, logger, metrics, capacity, draining: false };
   const server = createServer({ maxHeaderSize: HEADER_BYTES_MAX, connectionsCheckingInterval: DEADLINE_CHECK_MS });
   serve(server, scope, options);
   await listening(server, options);
@@ -64,9 +63,8 @@ export async function startHttp(options: HttpOptions): Promise<HttpAdapter> {
 }
 
 function serve(server: Server, scope: ExchangeScope, options: HttpOptions): void {
-  const budget = { bytesMax: options.bodyMemoryBytesMax ?? BODY_MEMORY_BYTES_MAX, used: 0 };
   const { ingestor, admission, fate, limits, door } = options;
-  const ports: HandlerPorts = { ingestor, admission, fate, limits, door, budget };
+  const ports: HandlerPorts = { ingestor, admission, fate, limits, door };
   const onRequest = (continues: boolean) => (request: IncomingMessage, response: ServerResponse) => {
     const exchange = new Exchange(request, response, scope);
     exchange.continues = continues;

@@ -40,7 +40,7 @@ interface Share {
  */
 export class Capacity {
   readonly #clock: Clock;
-  readonly #costMax: number;
+  readonly costMax: number;
   readonly #shares = new Map<string, Share>();
   /** Of the tenants that have something under way. */
   #weights = 0;
@@ -52,7 +52,7 @@ export class Capacity {
 
   constructor({ clock, costMax }: CapacityOptions) {
     this.#clock = clock;
-    this.#costMax = costMax;
+    this.costMax = costMax;
     this.#limit = costMax;
     this.#intervalBeganAt = clock.monotonic();
   }
@@ -67,12 +67,12 @@ export class Capacity {
     return this.#cost;
   }
 
-  /** Whether another request of the tenant may come in. Asked before its body is read. */
-  admits(tenantId: string, weight: number): boolean {
-    if (this.#cost < this.#limit) return true;
+  /** Whether the tenant may go on to more under way: asked before a body is read, and as a long one comes in. */
+  admits(tenantId: string, weight: number, limit = this.#limit): boolean {
+    if (this.#cost < limit) return true;
     const share = this.#shares.get(tenantId);
     const weights = this.#weights + (share === undefined ? weight : 0);
-    return (share?.cost ?? 0) < (this.#limit * weight) / weights;
+    return (share?.cost ?? 0) < (limit * weight) / weights;
   }
 
   /** Something of the tenant is under way from here until `leave` with the same cost. */
@@ -105,7 +105,7 @@ export class Capacity {
     const seconds = (now - this.#intervalBeganAt) / 1000;
     if (seconds * 1000 < INTERVAL_MS) return;
     const taken = (this.#committed / seconds) * QUEUE_SECONDS;
-    this.#limit = this.#shortestExcess > 0 ? Math.min(this.#costMax, Math.max(COST_MIN, taken)) : this.#costMax;
+    this.#limit = this.#shortestExcess > 0 ? Math.min(this.costMax, Math.max(COST_MIN, taken)) : this.costMax;
     this.#intervalBeganAt = now;
     this.#shortestExcess = Number.POSITIVE_INFINITY;
     this.#committed = 0;

@@ -11,6 +11,7 @@ import { fateOf } from "../../core/ingestion/fate.ts";
 import { createIngestor } from "../../core/ingestion/ingest.ts";
 import type { LogWriter } from "../../core/ingestion/log.ts";
 import type { IngestMetrics } from "../../core/ingestion/metrics.ts";
+import { Capacity } from "../../core/qps/capacity.ts";
 import { createDoor } from "../../core/qps/door.ts";
 import type { Limits, TenantConfig } from "../../core/ingestion/revision.ts";
 import { type MemoryLog, openMemoryLog } from "../../drivers/memory/index.ts";
@@ -25,6 +26,8 @@ export const LIMITS: Limits = {
   keepAliveTimeoutMs: 5000,
   connectionsMax: 1000,
 };
+
+const COST_MAX = 64 * 1024 * 1024;
 
 export interface GateOptions {
   readonly limits?: Partial<Limits>;
@@ -72,6 +75,7 @@ export async function startGate({ limits = {}, writer, quota, http: overrides = 
     ingestor: createIngestor({ log: writer?.(log) ?? log, metrics }),
     admission: createAdmission({ tenants }),
     door: createDoor({ tenants }, systemClock),
+    capacity: new Capacity({ clock: systemClock, costMax: COST_MAX }),
     fate: (tenantId, idOrPosition) => fateOf({ reader: log, lanes: log }, tenantId, idOrPosition),
     limits: () => ({ ...LIMITS, ...limits }),
     ids: createIds({ clock: systemClock, randomFill: (bytes) => void randomFillSync(bytes) }),

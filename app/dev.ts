@@ -136,7 +136,7 @@ function atHome(config: LoadedConfig, options: DevOptions, { dataDir, adminToken
   const settings = {
     ...config.settings,
     log: { ...config.settings.log, path: join(dataDir, "log") },
-    http: { host: "127.0.0.1", port: options.port },
+    http: { ...config.settings.http, host: "127.0.0.1", port: options.port },
     ops: { host: "127.0.0.1", port: options.opsPort, adminToken },
   };
   // The demo key is no secret, and as a word it is also the demo tenant's name.

@@ -10,6 +10,7 @@ import { createAdmission } from "../core/ingestion/admit.ts";
 import { fateOf } from "../core/ingestion/fate.ts";
 import { createIngestor } from "../core/ingestion/ingest.ts";
 import type { Revision } from "../core/ingestion/revision.ts";
+import type { Capacity } from "../core/qps/capacity.ts";
 import { createDoor } from "../core/qps/door.ts";
 import type { EmbeddedLog } from "../drivers/embedded/index.ts";
 import { METRICS_CONTENT_TYPE, mergeMetrics } from "../observability/metrics.ts";
@@ -25,6 +26,7 @@ export interface GatewayOptions {
   readonly draft: RevisionDraft;
   readonly log: EmbeddedLog;
   readonly metrics: Metrics;
+  readonly capacity: Capacity;
   readonly logger: Logger;
   readonly clock: Clock;
   /** Gets all that is started here: stopped in reverse it accepts nothing new, finishes what is in flight, commits. */
@@ -108,10 +110,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   });
 
   const http = await startHttp({
-    ...settings.http,
+    host: settings.http.host,
+    port: settings.http.port,
     ingestor: createIngestor({ log, metrics: metrics.ingest }),
     admission,
     door,
+    capacity: options.capacity,
     fate: (tenantId, id) => fateOf({ reader: log, lanes: log }, tenantId, id),
     limits: () => revision.limits,
     ids,

@@ -3,6 +3,8 @@ import { formatProblem } from "../config/problems.ts";
 import { changedSettings } from "../config/revision.ts";
 import { watchConfig } from "../config/watch.ts";
 import type { Logger } from "../core/environment.ts";
+import type { LogMetrics } from "../core/ingestion/metrics.ts";
+import { Capacity, EVENT_COST } from "../core/qps/capacity.ts";
 import { openEmbeddedLog } from "../drivers/embedded/index.ts";
 import type { EmbeddedLog } from "../drivers/embedded/index.ts";
 import type { ProcessLogger } from "../observability/logger.ts";
@@ -14,12 +16,10 @@ import type { Gateway } from "./gateway.ts";
 import type { Teardown } from "./teardown.ts";
 import { VERSION } from "./version.ts";
 
-export interface InstanceOptions {
+export interface InstanceOptions extends Opened {
   readonly config: LoadedConfig;
   /** The file to follow, and how to read it again; absent when there is none. */
   readonly reload?: { readonly file: string; readonly load: () => ParseResult } | undefined;
-  readonly log: EmbeddedLog;
-  readonly metrics: Metrics;
   readonly logger: ProcessLogger;
   readonly teardown: Teardown;
 }
@@ -30,26 +30,46 @@ export interface OpenLogOptions {
   readonly teardown: Teardown;
 }
 
-/** The log of this process, and the lock on its folder with it. */
-export async function openLog({
-  config,
-  logger,
-  teardown,
-}: OpenLogOptions): Promise<{ log: EmbeddedLog; metrics: Metrics }> {
+/** What is there before the gateway, and outlives it. */
+export interface Opened {
+  /** With the lock on its folder. */
+  readonly log: EmbeddedLog;
+  readonly metrics: Metrics;
+  readonly capacity: Capacity;
+}
+
+export async function openLog({ config, logger, teardown }: OpenLogOptions): Promise<Opened> {
   const metrics = createMetrics({ build: { version: VERSION, node: process.version } });
   const { path, dedupWindowMs, dedupBytesMax } = config.settings.log;
-  const options = { path, dedupWindowMs, dedupBytesMax, clock: systemClock, metrics: metrics.log, logger };
+  const { memoryBytesMax } = config.settings.http;
+  const capacity = new Capacity({ clock: systemClock, costMax: memoryBytesMax / UNDER_WAY });
+  const options = {
+    ...{ path, dedupWindowMs, dedupBytesMax, clock: systemClock, logger },
+    metrics: { ...metrics.log, commit: told(metrics.log, capacity) },
+    // Tenants under their share come in beside those that fill the door: up to as much again.
+    pendingBytesMax: (2 * memoryBytesMax) / UNDER_WAY,
+  };
   const log = await openEmbeddedLog(options);
   teardown.add({ name: "the ingestion log", share: 0.1, stop: () => log.close() });
-  return { log, metrics };
+  return { log, metrics, capacity };
+}
+
+/** Part of the memory for what is under way: each event is there as a body, in canonical form and in a block. */
+const UNDER_WAY = 8;
+
+function told(metrics: LogMetrics, capacity: Capacity): LogMetrics["commit"] {
+  return (commit) => {
+    metrics.commit(commit);
+    capacity.committed({ ...commit, cost: commit.bytes + commit.entries * EVENT_COST });
+  };
 }
 
 /** Starts the gateway on its log and follows the configuration's file. */
 export async function startInstance(options: InstanceOptions): Promise<Gateway> {
-  const { config, log, metrics, logger, teardown } = options;
+  const { config, log, metrics, capacity, logger, teardown } = options;
   logger.addSecrets(config.secrets);
   const { settings, draft } = config;
-  const gateway = await startGateway({ settings, draft, log, metrics, logger, clock: systemClock, teardown });
+  const gateway = await startGateway({ settings, draft, log, metrics, capacity, logger, clock: systemClock, teardown });
   await follow(options, gateway);
   return gateway;
 }

@@ -164,7 +164,7 @@ tenants:
       /has no options/,
     ],
     ["options that are no mapping", sinkWith("config: [1]"), /expected a mapping of the plugin's options/],
-    ["a weight that has no effect", "tenants: [{ id: a, weight: 2 }]", /weights other than 1 are not supported yet/],
+    ["a weight of nought", "tenants: [{ id: a, weight: 0 }]", /tenants\[0\]\.weight: /],
     ["a list at the top", "- 1", /expected object, received array/],
     ["a short admin token", "ops: { admin_token: short }", /at least 16 characters/],
     ["a repeated key", "http:\n  port: 1\n  port: 2", /:3:3: this key stands here already/],

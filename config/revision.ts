@@ -15,7 +15,7 @@ export interface ProcessSettings {
     readonly dedupWindowMs: number;
     readonly dedupBytesMax: number;
   };
-  readonly http: { readonly host: string; readonly port: number };
+  readonly http: { readonly host: string; readonly port: number; readonly memoryBytesMax: number };
   /** Without a token there is no admin API. */
   readonly ops: { readonly host: string; readonly port: number; readonly adminToken: string | undefined };
   readonly workers: { readonly threads: number };
@@ -35,7 +35,7 @@ export interface SettingsOptions {
 const THREADS_AUTO_MAX = 8;
 
 export function settingsOf(parsed: ParsedConfig, { resolvePath, cores }: SettingsOptions): ProcessSettings {
-  const { log, ops, workers } = parsed;
+  const { log, http, ops, workers } = parsed;
   const threadsAuto = Math.min(Math.max(cores - 1, 1), THREADS_AUTO_MAX);
   return {
     log: {
@@ -45,7 +45,7 @@ export function settingsOf(parsed: ParsedConfig, { resolvePath, cores }: Setting
       dedupWindowMs: log.dedup_window,
       dedupBytesMax: log.dedup_bytes_max,
     },
-    http: parsed.http,
+    http: { host: http.host, port: http.port, memoryBytesMax: http.memory_bytes_max },
     ops: { host: ops.host, port: ops.port, adminToken: ops.admin_token },
     workers: { threads: workers.threads === "auto" ? threadsAuto : workers.threads },
     logging: parsed.logging,

@@ -99,10 +99,9 @@ const Tenant = z.strictObject({
   partitions: count(1, 64)
     .prefault(1)
     .describe("Streams that the tenant's events are spread over, by event id. Order holds within one."),
-  weight: z
-    .literal(1, "weights other than 1 are not supported yet: every tenant has the same share")
+  weight: count(1, 1_000)
     .prefault(1)
-    .describe("Share of the machine relative to other tenants. Only 1 for now."),
+    .describe("Share of the front door relative to other tenants when it is full; it does not limit anyone before."),
   quota: Quota.optional().describe("What the tenant may send; without it, `limits` alone. Over it: 429."),
   plugins: Plugins.prefault({}).describe("What happens to the tenant's events."),
 });
@@ -131,6 +130,11 @@ const Log = z.strictObject({
 const Http = z.strictObject({
   host: host().prefault("127.0.0.1").describe("Address to listen on; 0.0.0.0 for all."),
   port: port().prefault(8080).describe("Port for events; 0 takes a free one."),
+  memory_bytes_max: bytes({ min: "64MiB", max: "1TiB" })
+    .prefault("512MiB")
+    .describe(
+      "Memory that the front door plans with. An eighth of it is for requests under way: beyond that, tenants over their share are answered 503.",
+    ),
 });
 
 const Ops = z.strictObject({
@@ -162,11 +166,6 @@ const Limits = z.strictObject({
     .prefault("72s")
     .describe(
       "An idle connection is closed after this time. Longer than a load balancer's own, or it meets closed ones.",
-    ),
-  memory_bytes_max: bytes({ min: "64MiB", max: "1TiB" })
-    .prefault("512MiB")
-    .describe(
-      "Memory that the front door plans with: an eighth of it for requests under way. At that, tenants over their share are answered 503. Takes effect at start.",
     ),
   connections_max: count(1, 1_000_000).prefault(10_000).describe("Most open connections; further ones are refused."),
 });

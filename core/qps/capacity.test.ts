@@ -34,7 +34,9 @@ function simulate(senders: readonly Sender[], seconds: number, seed: number) {
     costOf: ({ sender }) => sender.size,
     quantum: 64 * 1024,
   });
-  const tallies = new Map(senders.map(({ id }) => [id, { offered: 0, stored: 0, refused: 0, waitMax: 0 } as Tally]));
+  const tallies = new Map<string, Tally>(
+    senders.map(({ id }) => [id, { offered: 0, stored: 0, refused: 0, waitMax: 0 }]),
+  );
   const credit = new Map(senders.map(({ id }) => [id, 0]));
   let batch: { sender: Sender; at: number }[] = [];
   let doneAt = 0;

@@ -12,12 +12,13 @@ const post = (encoding: string, body: Uint8Array, path = "/v1/events") =>
   call(`${gate.url}${path}`, { body, headers: { "content-encoding": encoding } });
 
 const EVENT = Buffer.from(JSON.stringify({ event_type: "a", text: "Hà Nội ".repeat(100) }));
-const CODINGS = [
+const CODINGS: ReadonlyArray<readonly [name: string, compress: (bytes: Uint8Array) => Buffer]> = [
   ["gzip", gzipSync],
   ["x-gzip", gzipSync],
-  ["br", brotliCompressSync],
+  // The best quality takes seconds for a bomb, in which the kept-alive connections run out.
+  ["br", (bytes) => brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 5 } })],
   ["zstd", zstdCompressSync],
-] as const;
+];
 
 describe.each(CODINGS)("Content-Encoding: %s", (encoding, compress) => {
   it("is decoded", async () => {

@@ -73,7 +73,11 @@ describe("POST /v1/events", () => {
       expect(second.json).toEqual({ ...first.json, duplicate: true });
       expect((await event(first.json.event_id)).idempotency_key).toBe(key.startsWith('"') ? JSON.parse(key) : key);
       const other = await post('{"event_type":"b"}', { "idempotency-key": key });
-      expect(other.json).toMatchObject({ status: 422, code: "idempotency_conflict" });
+      expect(other.json).toMatchObject({
+        status: 422,
+        code: "idempotency_conflict",
+        errors: [{ pointer: "/idempotency_key", code: "already_used" }],
+      });
     },
   );
 

@@ -72,7 +72,10 @@ export type Appended =
       readonly receivedAt: number;
       readonly eventId: string;
     }
-  /** The id or key was taken within the window by an event with other content. Nothing was stored. */
+  /**
+   * The id or key was taken within the window by an event with other content. Nothing was stored.
+   * `field` is the key when both events have the same, else the id: an id may have been made of the key.
+   */
   | { readonly type: "conflict"; readonly field: "event_id" | "idempotency_key"; readonly eventId: string };
 
 /** A stored event. */

@@ -138,7 +138,7 @@ export class Intake {
     for (const one of pending) {
       const samePendingId = this.pendingById(one);
       if (samePendingId !== undefined) waitFor(samePendingId, one);
-      else if (one.byId?.first !== undefined) this.settle(one, repeatOf(one.entry, "event_id", one.byId.first));
+      else if (one.byId?.first !== undefined) this.settle(one, repeatOf(one.entry, one.byId.first));
       else this.admitByKey(one);
     }
   }
@@ -146,8 +146,7 @@ export class Intake {
   private admitByKey(pending: PendingEntry): void {
     const samePendingKey = this.pendingByKey(pending);
     if (samePendingKey !== undefined) waitFor(samePendingKey, pending);
-    else if (pending.byKey?.first !== undefined)
-      this.settle(pending, repeatOf(pending.entry, "idempotency_key", pending.byKey.first));
+    else if (pending.byKey?.first !== undefined) this.settle(pending, repeatOf(pending.entry, pending.byKey.first));
     else {
       this.hold(pending);
       this.options.appender.enqueue(pending);
@@ -224,11 +223,9 @@ export class Intake {
     this.settle(pending, { type: "appended", sequence, receivedAt });
     this.release(pending);
     if (repeats === undefined) return;
-    const first = { stream: pending.stream.stream, sequence, receivedAt, eventId: entry.eventId, body: entry.bytes };
-    for (const repeat of repeats) {
-      const field = repeat.entry.eventId === entry.eventId ? "event_id" : "idempotency_key";
-      this.settle(repeat, repeatOf(repeat.entry, field, first));
-    }
+    const { eventId, idempotencyKey, bytes: body } = entry;
+    const first = { stream: pending.stream.stream, sequence, receivedAt, eventId, idempotencyKey, body };
+    for (const repeat of repeats) this.settle(repeat, repeatOf(repeat.entry, first));
   }
 
   /** An entry of the appender was not written, or it is not known whether it was. */
@@ -320,11 +317,14 @@ interface First {
   readonly sequence: number;
   readonly receivedAt: number;
   readonly eventId: string;
+  readonly idempotencyKey: string | undefined;
   readonly body: Buffer;
 }
 
-function repeatOf(entry: AppendEntry, field: NameField, first: First): Appended {
+function repeatOf(entry: AppendEntry, first: First): Appended {
   const { stream, sequence, receivedAt, eventId } = first;
-  if (!contentOf(entry.bytes).equals(contentOf(first.body))) return { type: "conflict", field, eventId };
-  return { type: "duplicate", stream, sequence, receivedAt, eventId };
+  if (contentOf(entry.bytes).equals(contentOf(first.body)))
+    return { type: "duplicate", stream, sequence, receivedAt, eventId };
+  const sameKey = entry.idempotencyKey !== undefined && entry.idempotencyKey === first.idempotencyKey;
+  return { type: "conflict", field: sameKey ? "idempotency_key" : "event_id", eventId };
 }

@@ -270,7 +270,7 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
     const [next] = this.toIndex;
     if (next === undefined) this.onIndexed?.();
     if (next !== undefined) this.keeper?.send({ type: "index", sealed: next });
-    this.trimmer.run();
+    this.removeTrimmed();
     this.reportDedup();
   }
 
@@ -288,7 +288,7 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
     await clock.sleep(this.retryMs, this.closing.signal);
     if (this.closing.signal.aborted) return;
     this.retryMs = Math.min(this.retryMs * 2, RETRY_MS_MAX);
-    this.trimmer.run();
+    this.removeTrimmed();
     this.keeper?.send(request);
   }
 
@@ -330,7 +330,15 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
 
   async trim(stream: Stream, before: number): Promise<void> {
     this.trimmer.mark(stream, before);
-    this.trimmer.run();
+    this.removeTrimmed();
+  }
+
+  private removeTrimmed(): void {
+    try {
+      this.trimmer.run();
+    } catch (error) {
+      this.parts.options.logger.warn({ error }, "a trimmed segment could not be removed; it is tried again later");
+    }
   }
 
   handle(worker: { readonly index: number; readonly count: number }): EmbeddedLogHandle {

@@ -61,8 +61,10 @@ export class Repeats implements RepeatFinder {
   }
 }
 
-/** The newest place is enough: places are only ever added, or move from a table to a sidecar. */
-function versionOf({ recent }: Candidates): number {
-  const [newest] = recent;
-  return newest === undefined ? 0 : newest.segment * 2 ** 32 + newest.offset;
+/**
+ * The newest place is enough: places are only ever added, or move from a table to a sidecar. The last
+ * segment of the newest filter counts as well, for a place may come and move within one lookup.
+ */
+function versionOf({ recent: [place], groups: [group] }: Candidates): number {
+  return place === undefined ? (group?.last ?? 0) * 2 ** 32 : place.segment * 2 ** 32 + place.offset;
 }

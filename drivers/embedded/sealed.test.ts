@@ -176,6 +176,26 @@ describe("trimming", () => {
     await again.close();
   });
 
+  it("goes on reading a segment that can't be removed, and removes it at a later try", async () => {
+    const log = await open();
+    const stream = { tenantId: "a", partition: 0 };
+    await fill(log, "a", 0, 60);
+    await until(() => segments("idx").length >= segments("seg").length - 2);
+    clock.step(DAY_MS + 1000);
+    await log.append([entryOf("a", "now")]);
+    const { remove } = disk;
+    disk.remove = () => {
+      throw Object.assign(new Error("simulated"), { code: "EIO" });
+    };
+    await log.trim(stream, 61);
+    expect((await log.bounds(stream)).first).toBe(0);
+    expect(await log.read(stream, 0, ALL)).toHaveLength(61);
+    disk.remove = remove;
+    await log.trim(stream, 61);
+    expect(segments("seg")[0]).toBeGreaterThan(1);
+    await log.close();
+  });
+
   it("takes the settlements of removed events along", async () => {
     const log = await open();
     const lane = { stream: { tenantId: "t", partition: 0 }, sink: "raw" };

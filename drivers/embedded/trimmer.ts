@@ -69,9 +69,10 @@ export class Trimmer {
 
   private remove(segment: number): void {
     const { disk, folder, files, progress } = this.options;
+    // First: what can't be removed is still there, for readers and for the next try.
+    disk.remove(segmentPath(folder, segment, "seg"));
     progress.firstSegment = segment + 1;
     files.drop(segment);
-    disk.remove(segmentPath(folder, segment, "seg"));
     // The newest sidecar is the record of all streams' ends and stays until there is a newer one.
     for (const number of [segment - 1, segment]) {
       if (number > 0 && number < progress.sidecarThrough) disk.remove(segmentPath(folder, number, "idx"));

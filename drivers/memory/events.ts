@@ -21,6 +21,7 @@ interface StoredStream {
 interface Known extends Position {
   readonly receivedAt: number;
   readonly eventId: string;
+  readonly idempotencyKey: string | undefined;
   readonly content: Buffer;
 }
 
@@ -52,10 +53,10 @@ export class EventTable {
 
   #repeated(entry: AppendEntry): Appended | undefined {
     const byId = this.#within(this.#ids.get(idKey(entry.stream.tenantId, entry.eventId)));
-    if (byId !== undefined) return verdict(entry, byId, "event_id");
+    if (byId !== undefined) return verdict(entry, byId);
     if (entry.idempotencyKey === undefined) return undefined;
     const byKey = this.#within(this.#keys.get(idKey(entry.stream.tenantId, entry.idempotencyKey)));
-    return byKey === undefined ? undefined : verdict(entry, byKey, "idempotency_key");
+    return byKey === undefined ? undefined : verdict(entry, byKey);
   }
 
   #within(known: Known | undefined): Known | undefined {
@@ -63,15 +64,15 @@ export class EventTable {
   }
 
   #store(entry: AppendEntry): Appended {
-    const { stream, eventId, bytes } = entry;
+    const { stream, eventId, idempotencyKey, bytes } = entry;
     const receivedAt = this.#lastReceivedAt;
     stampReceivedAt(bytes, receivedAt);
     const stored = this.#stream(stream);
     const sequence = stored.end++;
     stored.entries.push({ sequence, receivedAt, bytes });
-    const known: Known = { stream, sequence, receivedAt, eventId, content: contentOf(bytes) };
+    const known: Known = { stream, sequence, receivedAt, eventId, idempotencyKey, content: contentOf(bytes) };
     this.#ids.set(idKey(stream.tenantId, eventId), known);
-    if (entry.idempotencyKey !== undefined) this.#keys.set(idKey(stream.tenantId, entry.idempotencyKey), known);
+    if (idempotencyKey !== undefined) this.#keys.set(idKey(stream.tenantId, idempotencyKey), known);
     return { type: "appended", sequence, receivedAt };
   }
 
@@ -126,8 +127,9 @@ function idKey(tenantId: string, id: string): string {
   return `${tenantId}/${id}`;
 }
 
-function verdict(entry: AppendEntry, known: Known, field: "event_id" | "idempotency_key"): Appended {
+function verdict(entry: AppendEntry, known: Known): Appended {
   const { stream, sequence, receivedAt, eventId } = known;
-  if (!contentOf(entry.bytes).equals(known.content)) return { type: "conflict", field, eventId };
-  return { type: "duplicate", stream, sequence, receivedAt, eventId };
+  if (contentOf(entry.bytes).equals(known.content)) return { type: "duplicate", stream, sequence, receivedAt, eventId };
+  const sameKey = entry.idempotencyKey !== undefined && entry.idempotencyKey === known.idempotencyKey;
+  return { type: "conflict", field: sameKey ? "idempotency_key" : "event_id", eventId };
 }

@@ -69,8 +69,18 @@ export function dedupConformance(open: () => Promise<LogUnderTest>): void {
         expect(await appendOne(log, { id: "e1", payload: '{"n":2}' })).toEqual(CONFLICT_ID);
         expect(await appendOne(log, { id: "e1", type: "order_void" })).toEqual(CONFLICT_ID);
         expect(await appendOne(log, { id: "e2", key: "k1", payload: '{"n":2}' })).toEqual(CONFLICT_KEY);
-        expect(await appendOne(log, { id: "e1", key: "k1", payload: '{"n":2}' })).toEqual(CONFLICT_ID);
         expect((await log.bounds(STREAM)).end).toBe(1);
+      }),
+    );
+
+    it(
+      "names the key when both id and key are taken by the same event: the id may be made of the key",
+      onLog(open, async ({ log }) => {
+        const other = { id: "e1", key: "k1", payload: '{"n":2}' };
+        const [, inOneCall] = await log.append([entryOf({ id: "e1", key: "k1" }), entryOf(other)]);
+        expect(inOneCall).toEqual(CONFLICT_KEY);
+        expect(await appendOne(log, other)).toEqual(CONFLICT_KEY);
+        expect(await appendOne(log, { ...other, key: "k2" })).toEqual(CONFLICT_ID);
       }),
     );
 

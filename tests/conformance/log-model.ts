@@ -23,6 +23,7 @@ interface Stored {
   readonly eventId: string;
   readonly content: Buffer;
   /** By the model's clock, which moves only with the log's. */
+  readonly key: string | undefined;
   readonly at: number;
 }
 
@@ -107,7 +108,8 @@ class Model {
     expect(result).toEqual(this.#expected(spec, result));
     if (result.type !== "appended") return;
     const { stream, id, key } = spec as EventSpec & { stream: Stream };
-    const stored: Stored = { stream, eventId: id, content: contentOf(entryOf(spec).bytes), at: this.#now, ...result };
+    const content = contentOf(entryOf(spec).bytes);
+    const stored: Stored = { stream, eventId: id, key, content, at: this.#now, ...result };
     this.#streams[stream.partition]!.push(stored);
     this.#ids.set(id, stored);
     if (key !== undefined) this.#keys.set(key, stored);
@@ -115,12 +117,10 @@ class Model {
 
   #expected(spec: EventSpec, result: Appended): Appended {
     const content = contentOf(entryOf(spec).bytes);
-    for (const [field, known] of [
-      ["event_id", this.#ids.get(spec.id)],
-      ["idempotency_key", spec.key === undefined ? undefined : this.#keys.get(spec.key)],
-    ] as const) {
+    for (const known of [this.#ids.get(spec.id), spec.key === undefined ? undefined : this.#keys.get(spec.key)]) {
       if (known === undefined || this.#now - known.at >= this.#windowMs) continue;
       const { stream, sequence, receivedAt, eventId } = known;
+      const field = spec.key !== undefined && spec.key === known.key ? "idempotency_key" : "event_id";
       if (!known.content.equals(content)) return { type: "conflict", field, eventId };
       return { type: "duplicate", stream, sequence, receivedAt, eventId };
     }

@@ -187,6 +187,11 @@ function parsedPayload(origin: Origin): Record<string, unknown> {
   return origin.payload;
 }
 
+/** Whether the payload has numbers that are written as they came, and not as JavaScript spells them. */
+export function hasOwnSpellings(event: CanonicalEvent): boolean {
+  return originOf(event)?.spellings !== undefined;
+}
+
 /** Copying an event reads its payload: what a copy carries says "read", and its payload is written anew. */
 function originOf(event: CanonicalEvent): Origin | undefined {
   return (event as Decoded)[ORIGIN];

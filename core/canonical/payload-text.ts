@@ -12,9 +12,8 @@ export interface ParsedPayload {
 /** How the numbers of one payload were spelled that JavaScript would spell otherwise. */
 export interface Spellings {
   readonly root: object;
+  /** Object or list → name or index → text. */
   readonly at: ReadonlyMap<object, ReadonlyMap<string, string>>;
-  /** For a number that was moved: its spelling, if the payload has but one of it. */
-  readonly of: ReadonlyMap<number, string>;
 }
 
 /** 16 digits and more, an exponent, a zero at a decimal's end, minus zero: all that a double, or its text, may not keep. */
@@ -32,35 +31,29 @@ const parseJson = JSON.parse as (text: string, reviver?: Reviver) => unknown;
 export function parsePayload(text: string): ParsedPayload {
   if (!SUSPECT_NUMBER.test(text)) return { payload: parseJson(text) as Record<string, unknown> };
   const at = new Map<object, Map<string, string>>();
-  const of = new Map<number, string>();
   const payload = parseJson(text, function (key, value, { source }) {
     if (typeof value !== "number" || source === undefined) return value;
-    const own = String(value);
-    if (own !== source && !isExact(value, source)) return rawJson(source);
-    const known = of.get(value);
-    // Spelled in two ways: only its place tells which one is meant.
-    of.set(value, known === undefined || known === source ? source : own);
-    if (own === source) return value;
+    if (String(value) === source) return value;
+    if (!isExact(value, source)) return rawJson(source);
     const members = at.get(this);
     if (members === undefined) at.set(this, new Map([[key, source]]));
     else members.set(key, source);
     return value;
   }) as Record<string, unknown>;
-  return at.size === 0 ? { payload } : { payload, spellings: { root: payload, at, of } };
+  return at.size === 0 ? { payload } : { payload, spellings: { root: payload, at } };
 }
 
 /** The payload's JSON text. Throws what JSON.stringify throws on cycles and BigInts. */
 export function writePayload(payload: unknown, spellings: Spellings | undefined): string {
   if (spellings === undefined) return JSON.stringify(payload);
-  const { root, at, of } = spellings;
+  const { root, at } = spellings;
   // What is written → what stood at its place: a transform may have copied the way down to what it changed.
   const before = new Map<unknown, object>([[payload, root]]);
   return JSON.stringify(payload, function (this: object, key, value: unknown) {
     const place = before.get(this);
     if (typeof value === "number") {
-      const here = place === undefined ? undefined : at.get(place)?.get(key);
-      const spelled = [here, of.get(value)].find((text) => text !== undefined && Object.is(Number(text), value));
-      return spelled === undefined ? value : rawJson(spelled);
+      const spelled = place === undefined ? undefined : at.get(place)?.get(key);
+      return spelled !== undefined && Object.is(Number(spelled), value) ? rawJson(spelled) : value;
     }
     const stood = (place as Record<string, unknown> | undefined)?.[key];
     if (typeof value === "object" && typeof stood === "object" && stood !== null) before.set(value, stood);
@@ -96,4 +89,9 @@ export function exactNumber(text: string): unknown {
 export function numberText(value: unknown): string | undefined {
   if (typeof value === "number") return String(value);
   return isRawJson(value) ? (value as { rawJSON: string }).rawJSON : undefined;
+}
+
+/** A number that is written as this text, whatever stood in its place before. For text that is a JSON number. */
+export function spelledNumber(text: string): unknown {
+  return rawJson(text);
 }

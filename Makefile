@@ -27,8 +27,9 @@ chaos: node_modules/.installed ## kill, stop, freeze and cut everything under lo
 build: node_modules/.installed ## dist/ for the package
 	@node scripts/build.ts
 
-reference: node_modules/.installed ## generate docs/reference anew
+reference: node_modules/.installed ## generate docs/reference and deploy/grafana anew
 	@node scripts/generate-reference.ts
+	@node scripts/generate-dashboards.ts
 
 clean: ## remove what was built and installed
 	@rm -rf node_modules dist coverage

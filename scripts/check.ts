@@ -23,6 +23,7 @@ const CHECKS: Record<string, () => Promise<Verdict>> = {
   types: () => tool("tsc", "--noEmit"),
   floors,
   generated: () => run(process.execPath, ["scripts/generate-reference.ts", "--check"]),
+  dashboards: () => run(process.execPath, ["scripts/generate-dashboards.ts", "--check"]),
   figures: () => run(process.execPath, ["scripts/quote-figures.ts", "--check"]),
   "dead code": () => tool("knip"),
 };

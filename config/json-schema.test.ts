@@ -52,7 +52,7 @@ describe("the JSON Schema for editors", () => {
   });
 
   test("knows the keys that may stand in a mapping", () => {
-    expect(keysAt(jsonSchemaOf(ConfigSchema), ["http"])).toEqual(["host", "port"]);
+    expect(keysAt(jsonSchemaOf(ConfigSchema), ["http"])).toEqual(["host", "port", "memory_bytes_max"]);
     expect(keysAt(jsonSchemaOf(ConfigSchema), ["http", "port"])).toEqual([]);
   });
 });

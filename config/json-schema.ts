@@ -33,7 +33,12 @@ export function jsonSchemaOf(schema: ZodType): JsonSchema {
 export function fileJsonSchema(plugins: readonly PluginDefinition[]): JsonSchema {
   const schema = jsonSchemaOf(ConfigSchema);
   const uses = schemaAt(schema, ["tenants", 0, "plugins"])?.properties;
-  for (const [kind, list] of [["transform", uses?.transform] as const, ["sink", uses?.sinks] as const]) {
+  const own = uses?.sinks?.items?.properties?.transform;
+  for (const [kind, list] of [
+    ["transform", uses?.transform] as const,
+    ["transform", own] as const,
+    ["sink", uses?.sinks] as const,
+  ]) {
     if (list?.items !== undefined) {
       addPluginOptions(
         list.items,

@@ -112,7 +112,7 @@ tenants:
         - nam: x
         - name: postgres_snk
         - name: postgres_sink
-          when: event.event_type == "x"
+          when: event.kind == "x"
           retry: { backoff: 2m..1m, attempts: many }
           config: { tabel: 1, url: 5 }
         - name: postgres_sink
@@ -134,7 +134,7 @@ tenants:
       'pulsegate.yaml:15:11: tenants[0].plugins.sinks[0]: "name" is missing (add it)',
       'pulsegate.yaml:15:11: tenants[0].plugins.sinks[0]: unknown key "nam" (did you mean "name"?)',
       'pulsegate.yaml:16:17: tenants[0].plugins.sinks[1]: unknown sink "postgres_snk" (did you mean "postgres_sink"?)',
-      'pulsegate.yaml:18:11: tenants[0].plugins.sinks[2]: conditional routes are not supported yet; the sink would get every event (remove "when")',
+      "pulsegate.yaml:18:23: tenants[0].plugins.sinks[2].when: No such key: kind (docs/routing.md shows what a condition may say)",
       "pulsegate.yaml:19:29: tenants[0].plugins.sinks[2].retry.backoff: the first time must not be longer than the second",
       "pulsegate.yaml:19:47: tenants[0].plugins.sinks[2].retry.attempts: expected a whole number",
       'pulsegate.yaml:20:21: tenants[0].plugins.sinks[2].config: unknown key "tabel" (did you mean "table"?)',

@@ -11,6 +11,7 @@ import { problemsOfIssues, sortProblems } from "./problems.ts";
 import type { Problem } from "./problems.ts";
 import { draftOf, settingsOf } from "./revision.ts";
 import type { ProcessSettings, RevisionDraft } from "./revision.ts";
+import { checkRoutes } from "./routing.ts";
 import { ConfigSchema, NOT_SUPPORTED_YET } from "./schema.ts";
 import type { ParsedConfig } from "./schema.ts";
 import { secretsOf, withoutSecrets } from "./secrets.ts";
@@ -104,7 +105,11 @@ function interpret({ options, source, substituted, problems, folder }: Interpret
     }),
   );
   const plugins = validatePlugins({ ...options, source, substituted, value });
-  problems.push(...plugins.problems, ...checkMeaning({ value, source, mode: options.mode }));
+  problems.push(
+    ...plugins.problems,
+    ...checkMeaning({ value, source, mode: options.mode }),
+    ...checkRoutes({ value, source }),
+  );
   const secrets = secretsOf({ value, schema: fileSchema(), substituted, plugins: plugins.uses });
   if (problems.length > 0 || parsed === undefined) return refused(problems, secrets, substituted);
   const draft = draftOf(parsed as ParsedConfig, {

@@ -31,7 +31,8 @@ export interface PluginsOptions {
 export interface ValidatedPlugins {
   readonly uses: readonly PluginUsage[];
   readonly problems: readonly Problem[];
-  readonly configOf: (tenant: number, list: List, index: number) => unknown;
+  /** `own` counts a sink's own transforms. */
+  readonly configOf: (tenant: number, list: List, index: number, own?: number) => unknown;
 }
 
 /** Looks up each plugin that the file names and validates its options by the plugin's own schema. */
@@ -47,7 +48,10 @@ export function validatePlugins(options: PluginsOptions): ValidatedPlugins {
   return {
     uses,
     problems,
-    configOf: (tenant, list, index) => byPath.get(formatPath(["tenants", tenant, "plugins", list, index])),
+    configOf: (tenant, list, index, own) => {
+      const path = ["tenants", tenant, "plugins", list, index];
+      return byPath.get(formatPath(own === undefined ? path : [...path, "transform", own]));
+    },
   };
 }
 
@@ -57,18 +61,26 @@ function kindOf(list: List): "transform" | "sink" {
 
 /** Read from the raw value, so that one wrong tenant does not hide what is wrong with another's plugins. */
 function* usesIn(value: unknown): Generator<{ path: Path; list: List; name: string }> {
-  const tenants = valueAt(value, ["tenants"]);
-  if (!Array.isArray(tenants)) return;
-  for (let tenant = 0; tenant < tenants.length; tenant++) {
-    for (const list of ["transform", "sinks"] as const) {
-      const uses = valueAt(tenants[tenant], ["plugins", list]);
-      if (!Array.isArray(uses)) continue;
-      for (let index = 0; index < uses.length; index++) {
-        const name = valueAt(uses[index], ["name"]);
-        if (typeof name === "string") yield { path: ["tenants", tenant, "plugins", list, index], list, name };
-      }
-    }
+  for (const tenant of indexesAt(value, ["tenants"])) {
+    const plugins = ["tenants", tenant, "plugins"];
+    yield* usesAt(value, [...plugins, "transform"], "transform");
+    yield* usesAt(value, [...plugins, "sinks"], "sinks");
+    for (const sink of indexesAt(value, [...plugins, "sinks"]))
+      yield* usesAt(value, [...plugins, "sinks", sink, "transform"], "transform");
   }
+}
+
+function* usesAt(value: unknown, at: Path, list: List): Generator<{ path: Path; list: List; name: string }> {
+  for (const index of indexesAt(value, at)) {
+    const path = [...at, index];
+    const name = valueAt(value, [...path, "name"]);
+    if (typeof name === "string") yield { path, list, name };
+  }
+}
+
+function indexesAt(value: unknown, path: Path): number[] {
+  const list = valueAt(value, path);
+  return Array.isArray(list) ? [...list.keys()] : [];
 }
 
 function unknownPlugin(unknown: { path: Path; list: List; name: string; options: PluginsOptions }): Problem {

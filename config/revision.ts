@@ -1,5 +1,6 @@
 import type { QuotaConfig, Revision, SinkUse, TenantConfig } from "../core/ingestion/revision.ts";
 import type { ParsedQuota } from "./quota.ts";
+import { routeOf } from "./routing.ts";
 import type { ParsedConfig } from "./schema.ts";
 
 /** A revision that has no number yet: the composition root gives it one when it accepts it. */
@@ -55,8 +56,8 @@ export function settingsOf(parsed: ParsedConfig, { resolvePath, cores }: Setting
 
 export interface DraftOptions {
   readonly hashKey: (key: string) => string;
-  /** The validated options of the plugin used at this place. */
-  readonly pluginConfig: (tenant: number, list: "transform" | "sinks", index: number) => unknown;
+  /** The validated options of the plugin used at this place; `own` counts a sink's own transforms. */
+  readonly pluginConfig: (tenant: number, list: "transform" | "sinks", index: number, own?: number) => unknown;
 }
 
 export function draftOf(parsed: ParsedConfig, options: DraftOptions): RevisionDraft {
@@ -89,7 +90,7 @@ function tenantOf(tenant: ParsedTenant, index: number, { hashKey, pluginConfig }
       name,
       config: pluginConfig(index, "transform", at),
     })),
-    sinks: tenant.plugins.sinks.map((sink, at) => sinkOf(sink, pluginConfig(index, "sinks", at))),
+    sinks: tenant.plugins.sinks.map((sink, at) => sinkOf(sink, (own) => pluginConfig(index, "sinks", at, own))),
   };
 }
 
@@ -106,11 +107,13 @@ function quotaOf(quota: ParsedQuota): QuotaConfig {
   };
 }
 
-function sinkOf(sink: ParsedSink, config: unknown): SinkUse {
+function sinkOf(sink: ParsedSink, configOf: (own?: number) => unknown): SinkUse {
   return {
     id: sink.id ?? sink.name,
     name: sink.name,
-    config,
+    config: configOf(),
+    route: routeOf(sink),
+    transforms: sink.transform.map(({ name }, own) => ({ name, config: configOf(own) })),
     retry: {
       attempts: sink.retry.attempts,
       backoffMinMs: sink.retry.backoff.minMs,

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { NAME_PATTERN } from "../core/canonical/event.ts";
 import { Quota } from "./quota.ts";
+import { routeKeys } from "./routing.ts";
 import { bytes, duration, durationRange } from "./units.ts";
 
 /**
@@ -71,6 +72,11 @@ const Sink = z.strictObject({
     .regex(PART_PATTERN, "expected 1 to 64 letters, digits, _ . or -")
     .optional()
     .describe("Names the lane; unique within the tenant. Defaults to the plugin's name. A new id starts a new lane."),
+  ...routeKeys,
+  transform: z
+    .array(Transform)
+    .prefault([])
+    .describe("Applied for this sink alone, after the tenant's own transforms, to the events that the sink gets."),
   retry: Retry.prefault({}).describe("What happens to events that the sink did not take."),
   batch: Batch.prefault({}).describe("How much one delivery may hold."),
   window_events: count(1, 1_000_000)
@@ -87,7 +93,10 @@ const Sink = z.strictObject({
 
 const Plugins = z.strictObject({
   transform: z.array(Transform).prefault([]).describe("Applied to each event, in this order, before each sink."),
-  sinks: z.array(Sink).prefault([]).describe("Each sink gets every event, in a lane of its own."),
+  sinks: z
+    .array(Sink)
+    .prefault([])
+    .describe("Where events go, each sink in a lane of its own. A sink gets every event unless it says which."),
 });
 
 const Tenant = z.strictObject({
@@ -210,7 +219,5 @@ export type ParsedConfig = z.output<typeof ConfigSchema>;
  * user believing in a protection or a filter that isn't there.
  */
 export const NOT_SUPPORTED_YET: Readonly<Record<string, string>> = {
-  when: "conditional routes are not supported yet; the sink would get every event",
-  fallback: "routing is not supported yet; the sink would get every event",
   ordering: "ordering by key is not supported yet",
 };

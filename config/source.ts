@@ -1,5 +1,6 @@
 import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, visit } from "yaml";
 import type { Document, Node, Pair, Scalar } from "yaml";
+import { offsetInScalar } from "./scalar-place.ts";
 
 export type Path = ReadonlyArray<string | number>;
 
@@ -27,6 +28,8 @@ export interface Source {
   placeOf(path: Path): Place;
   /** Where a key of the mapping at a path stands. */
   placeOfKey(path: Path, key: string): Place;
+  /** Where a line and column of the text at a path stand in the file. */
+  placeInText(path: Path, within: Place): Place;
   has(path: Path): boolean;
   /** Calls back with each string scalar and its path; what is returned takes its place. */
   replaceStrings(replace: (text: string, path: Path) => string): void;
@@ -46,11 +49,21 @@ export function parseSource(text: string, file: string): Source {
     toValue: () => doc.toJS() ?? undefined,
     placeOf: (path) => placeAt(offsetOf(doc, path)),
     placeOfKey: (path, key) => placeAt(keyOffset(nodeAt(doc, path), key) ?? offsetOf(doc, path)),
+    placeInText: (path, within) => {
+      const node = nodeAt(doc, path);
+      const offset = isScalar(node) ? offsetInScalar(text, node, offsetOfPlace(String(node.value), within)) : undefined;
+      return placeAt(offset ?? offsetOf(doc, path));
+    },
     has: (path) => nodeAt(doc, path) !== undefined,
     replaceStrings: (replace) => {
       replaceStrings(doc, replace);
     },
   };
+}
+
+function offsetOfPlace(text: string, { line, column }: Place): number {
+  const before = text.split("\n").slice(0, line - 1);
+  return before.reduce((sum, one) => sum + one.length + 1, column - 1);
 }
 
 /**
@@ -67,11 +80,16 @@ function syntaxProblems(doc: Document, text: string, placeAt: (offset: number) =
       if (error.code === "DUPLICATE_KEY") {
         return { ...place, message: "this key stands here already", hint: "keep one of them", readable: true };
       }
-      // In { } and [ ] the braces of ${NAME} are YAML's own.
-      const bare = /[{[].*[^"'\w]\$\{/.test(text.split("\n")[place.line - 1] ?? "");
-      const hint = bare ? 'inside { } and [ ], put it in quotes: "${NAME}"' : "check the indentation and the brackets";
+      const hint = hintOf(error.code, text.split("\n")[place.line - 1] ?? "");
       return { ...place, message: `not valid YAML: ${error.message}`, hint, readable: false };
     });
+}
+
+function hintOf(code: string, line: string): string {
+  if (code === "TAG_RESOLVE_FAILED") return 'put a value that begins with "!" in quotes';
+  // In { } and [ ] the braces of ${NAME} are YAML's own.
+  if (/[{[].*[^"'\w]\$\{/.test(line)) return 'inside { } and [ ], put it in quotes: "${NAME}"';
+  return "check the indentation and the brackets";
 }
 
 function offsetOf(doc: Document, path: Path): number | undefined {

@@ -1,0 +1,73 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { spawnPulsegate } from "../helpers/cli.ts";
+import { tempDir } from "../helpers/temp-dir.ts";
+import { until } from "../helpers/until.ts";
+
+const ADMIN_TOKEN = "admin-token-for-this-test";
+
+const yaml = (when: string) => `http: { port: 0 }
+ops: { port: 0, admin_token: ${ADMIN_TOKEN} }
+log: { path: ./data }
+tenants:
+  - id: shop
+    keys: [{ id: web, sha256: 2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b }]
+    plugins:
+      sinks:
+        - { name: file_sink, id: rest, fallback: true, config: { path: ./rest.ndjson } }
+        - name: file_sink
+          id: paid
+          config: { path: ./paid.ndjson }
+          when: |
+            event.event_type == "paid" &&
+              ${when}
+`;
+
+test("routes to a sink and its fallback; a bad condition is refused on SIGHUP with its place, and the old one goes on", async () => {
+  const dir = await tempDir();
+  const config = join(dir, "pulsegate.yaml");
+  await writeFile(config, yaml("event.payload.amount > 100"));
+  const running = spawnPulsegate(["start", "--config", config], { cwd: dir });
+  const [line] = await running.output(/^.*"msg":"ready".*$/m);
+  const { data, ops } = JSON.parse(line) as { data: string; ops: string };
+  const headers = { "X-API-Key": "secret", "Content-Type": "application/json" };
+  const post = async (id: string, event_type: string, amount: number) => {
+    const body = JSON.stringify({ event_type, event_id: id, payload: { amount } });
+    expect((await fetch(`${data}/v1/events`, { method: "POST", headers, body })).status).toBe(202);
+  };
+  const idsIn = async (name: string) => {
+    const text = await readFile(join(dir, name), "utf8").catch(() => "");
+    return [...text.matchAll(/"event_id":"([^"]+)"/g)].map(([, id]) => id);
+  };
+  const delivered = (paid: string[], rest: string[]) =>
+    until(async () => {
+      const all = [await idsIn("paid.ndjson"), await idsIn("rest.ndjson")];
+      return all.flat().length >= paid.length + rest.length ? all : undefined;
+    }, "all events");
+
+  await post("e1", "paid", 101);
+  await post("e2", "paid", 1);
+  await post("e3", "sent", 101);
+  expect(await delivered(["e1"], ["e2", "e3"])).toEqual([["e1"], ["e2", "e3"]]);
+
+  await writeFile(config, yaml("event.payload.amount > 100 && event.kind == 1"));
+  running.child.kill("SIGHUP");
+  await running.output(/the changed configuration is refused/);
+  const answer = await fetch(`${ops}/admin/v1/config`, { headers: { Authorization: `Bearer ${ADMIN_TOKEN}` } });
+  expect(await answer.json()).toMatchObject({
+    revision: 1,
+    refused: {
+      problems: [{ line: 15, column: 51, message: "tenants[0].plugins.sinks[1].when: No such key: kind" }],
+    },
+  });
+
+  await post("e4", "paid", 102);
+  await post("e5", "paid", 2);
+  expect(await delivered(["e1", "e4"], ["e2", "e3", "e5"])).toEqual([
+    ["e1", "e4"],
+    ["e2", "e3", "e5"],
+  ]);
+  running.child.kill("SIGTERM");
+  expect((await running.finished).code).toBe(0);
+});

@@ -17,7 +17,7 @@ import { METRICS_CONTENT_TYPE, mergeMetrics } from "../observability/metrics.ts"
 import type { Metrics } from "../observability/metrics.ts";
 import { startWorkers } from "../workers/pool.ts";
 import { watchBacklog } from "./backlog.ts";
-import { adoptRevision } from "./revisions.ts";
+import { adoptRevision, swapRevision } from "./revisions.ts";
 import { startRetention } from "./retention.ts";
 import type { Teardown } from "./teardown.ts";
 
@@ -67,13 +67,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     onFatal: (error) => failed.resolve(error),
   });
   teardown.add({ name: "deliveries", share: 0.1, stop: (deadlineMs) => workers.stop(deadlineMs) });
-  const stopRetention = startRetention({
-    log,
-    tenants: () => revision.tenants,
-    retentionMs: settings.log.retentionMs,
-    clock,
-    logger,
-  });
+  const stopRetention = startRetention({ log, retentionMs: settings.log.retentionMs, clock, logger });
   teardown.add({ name: "retention", share: 0.01, stop: stopRetention });
 
   const admission = createAdmission(revision);
@@ -141,9 +135,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       return revision.number;
     },
     async apply(draft) {
-      const next = await adoptRevision(log, draft);
       // Lanes first, then the door: no event is accepted for a sink that has no lane yet.
-      await workers.apply(next);
+      const next = await swapRevision({ log, draft, running: revision, workers });
       admission.apply(next);
       door.apply(next);
       revision = next;

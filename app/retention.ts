@@ -1,12 +1,9 @@
 import type { Clock, Logger } from "../core/environment.ts";
-import type { IngestionLog, Stream } from "../core/ingestion/log.ts";
+import type { IngestionLog, StreamKey } from "../core/ingestion/log.ts";
 import { streamKey } from "../core/ingestion/log.ts";
-import type { TenantConfig } from "../core/ingestion/revision.ts";
 
 export interface RetentionOptions {
-  readonly log: Pick<IngestionLog, "lanes" | "seek" | "trim">;
-  /** The running revision's: streams that no lane reads are trimmed by age alone. */
-  readonly tenants: () => readonly TenantConfig[];
+  readonly log: Pick<IngestionLog, "lanes" | "knownStreams" | "seek" | "trim">;
   readonly retentionMs: number;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -30,39 +27,27 @@ export function startRetention(options: RetentionOptions): () => Promise<void> {
   };
 }
 
-/** Lets go of events that are older than the retention and that every lane of their stream has settled. */
-export async function trimOnce({ log, tenants, retentionMs, clock }: Omit<RetentionOptions, "logger">): Promise<void> {
+/**
+ * Lets go of events that are older than the retention and that every lane of their stream has settled:
+ * where there is no lane, for want of a sink or because the tenant is gone, their age alone counts.
+ */
+export async function trimOnce({ log, retentionMs, clock }: Omit<RetentionOptions, "logger">): Promise<void> {
   const before = clock.now() - retentionMs;
-  for (const { stream, settled } of settledByStream(tenants(), await log.lanes())) {
+  const settled = settledByStream(await log.lanes());
+  for (const stream of await log.knownStreams()) {
     const old = await log.seek(stream, before);
-    await log.trim(stream, Math.min(settled, old));
+    await log.trim(stream, Math.min(settled.get(streamKey(stream)) ?? Number.POSITIVE_INFINITY, old));
   }
 }
 
-interface Settled {
-  readonly stream: Stream;
-  /** Every lane has settled what lies before it. */
-  readonly settled: number;
-}
-
-function settledByStream(
-  tenants: readonly TenantConfig[],
-  lanes: Awaited<ReturnType<IngestionLog["lanes"]>>,
-): Iterable<Settled> {
-  const streams = new Map<string, Settled>();
-  for (const { id, partitions } of tenants) {
-    for (let partition = 0; partition < partitions; partition++) {
-      const stream = { tenantId: id, partition };
-      streams.set(streamKey(stream), { stream, settled: Number.POSITIVE_INFINITY });
-    }
-  }
-  // A lane whose sink was taken out of the configuration still counts: it goes on if the sink comes back.
+/** Every lane has settled what lies before it; one whose sink is gone counts too: it goes on if the sink comes back. */
+function settledByStream(lanes: Awaited<ReturnType<IngestionLog["lanes"]>>): Map<StreamKey, number> {
+  const settled = new Map<StreamKey, number>();
   for (const { lane, state } of lanes) {
     const key = streamKey(lane.stream);
-    const settled = Math.min(streams.get(key)?.settled ?? Number.POSITIVE_INFINITY, state.cursor);
-    streams.set(key, { stream: lane.stream, settled });
+    settled.set(key, Math.min(settled.get(key) ?? Number.POSITIVE_INFINITY, state.cursor));
   }
-  return streams.values();
+  return settled;
 }
 
 function warn(logger: Logger, error: unknown): void {

@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
 import type { RevisionDraft } from "../config/revision.ts";
 import { PulseGateError } from "../core/canonical/errors.ts";
-import type { ControlStore, LaneStore } from "../core/ingestion/log.ts";
+import { laneKey } from "../core/ingestion/log.ts";
+import type { ControlStore, LaneId, LaneStore } from "../core/ingestion/log.ts";
 import type { Revision } from "../core/ingestion/revision.ts";
 
-type RevisionStore = Pick<LaneStore, "lanes" | "openLane"> & { readonly control: ControlStore };
+type RevisionStore = Pick<LaneStore, "lanes" | "openLane" | "dropLane"> & { readonly control: ControlStore };
 
 /**
  * Makes a configuration the log's newest revision: numbers it and opens the lanes that it needs.
@@ -18,7 +19,42 @@ export async function adoptRevision(log: RevisionStore, draft: RevisionDraft): P
   return revision;
 }
 
-function lanesOf(revision: Revision): Array<{ stream: { tenantId: string; partition: number }; sink: string }> {
+export interface SwapOptions {
+  readonly log: RevisionStore;
+  readonly draft: RevisionDraft;
+  /** What runs now, and goes on if the new one is refused. */
+  readonly running: Revision;
+  readonly workers: { apply(revision: Revision): Promise<void> };
+}
+
+/**
+ * Makes a configuration the log's newest revision and the one that the workers run. When it can't be taken
+ * this rejects with the reason, and it is as if it had never been tried: the workers run the old one, no
+ * lane of the new one is left, and its number is free.
+ */
+export async function swapRevision({ log, draft, running, workers }: SwapOptions): Promise<Revision> {
+  const known = new Set((await log.lanes()).map(({ lane }) => laneKey(lane)));
+  const before = await log.control.get(KEY);
+  try {
+    const next = await adoptRevision(log, draft);
+    await workers.apply(next);
+    return next;
+  } catch (error) {
+    // In this order: a lane can be dropped once nobody works on it.
+    await workers.apply(running);
+    for (const lane of lanesOf(draft)) if (!known.has(laneKey(lane))) await log.dropLane(lane);
+    await restoreNumber(log.control, before?.value);
+    throw error;
+  }
+}
+
+async function restoreNumber(control: ControlStore, value: unknown): Promise<void> {
+  const current = await control.get(KEY);
+  const isChanged = (current?.value as Stored | undefined)?.digest !== (value as Stored | undefined)?.digest;
+  if (isChanged) await control.put(KEY, value, current?.version ?? 0);
+}
+
+function lanesOf(revision: RevisionDraft): LaneId[] {
   return revision.tenants.flatMap((tenant) =>
     Array.from({ length: tenant.partitions }, (_, partition) => ({ tenantId: tenant.id, partition })).flatMap(
       (stream) => tenant.sinks.map((sink) => ({ stream, sink: sink.id })),

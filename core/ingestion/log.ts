@@ -321,6 +321,12 @@ export interface LaneStore {
   /** Creates the lane if it does not exist, atomically, with its cursor there; an existing one stays as it is. */
   openLane(lane: LaneId, start: "tail" | "start" | number): Promise<LaneState>;
   loadLane(lane: LaneId): Promise<LaneState | undefined>;
+  /**
+   * Forgets a lane: its cursor and counters, its settlements and amendments, its dead letters. A commit of
+   * it that is under way is `fenced`; opened again it begins anew. Whether it was there. When this rejects
+   * the lane may have lost a part of that; it is still listed, and the call can be repeated.
+   */
+  dropLane(lane: LaneId): Promise<boolean>;
   /** The live lanes. */
   lanes(tenantId?: string): Promise<ReadonlyArray<{ readonly lane: LaneId; readonly state: LaneState }>>;
   /** The lanes of jobs. */
@@ -362,6 +368,8 @@ export interface ControlStore {
 
 export interface IngestionLog extends LogWriter, LogReader, LaneStore {
   readonly control: ControlStore;
+  /** All streams that were ever appended to, whether anything of them is still stored or not. */
+  knownStreams(): Promise<readonly Stream[]>;
   /**
    * Lets go of entries with sequence < `before`. Never called beyond what every lane has settled;
    * the driver frees space when it can, and may keep some longer. `bounds().first` tells.

@@ -64,6 +64,7 @@ async function openAttached(folder: string, clock: SteppedClock): Promise<LogUnd
   const log: IngestionLog = {
     append: (entries) => owner.append(entries),
     probe: () => owner.probe(),
+    knownStreams: () => owner.knownStreams(),
     trim: (stream, before) => owner.trim(stream, before),
     read: (stream, from, limits) => attached.read(stream, from, limits),
     arrivals: (slots, signal) => attached.arrivals(slots, signal),
@@ -73,6 +74,7 @@ async function openAttached(folder: string, clock: SteppedClock): Promise<LogUnd
     claims: (workerId) => attached.claims(workerId),
     openLane: (lane, start) => attached.openLane(lane, start),
     loadLane: (lane) => attached.loadLane(lane),
+    dropLane: (lane) => attached.dropLane(lane),
     lanes: (tenantId) => attached.lanes(tenantId),
     jobLanes: (tenantId) => attached.jobLanes(tenantId),
     commit: (commits) => attached.commit(commits),

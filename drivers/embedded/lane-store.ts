@@ -48,6 +48,10 @@ export abstract class StoredLanes implements LaneStore {
     return this.state.loadLane(lane);
   }
 
+  dropLane(lane: LaneId): Promise<boolean> {
+    return this.state.dropLane(lane);
+  }
+
   async lanes(tenantId?: string) {
     return this.state.lanes(tenantId, "live");
   }

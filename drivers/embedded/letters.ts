@@ -64,6 +64,13 @@ export class LetterStore {
     return true;
   }
 
+  /** Removes the first letters of a lane; how many. */
+  drop(key: string, limit: number): number {
+    const places = [...this.letters.getKeys({ start: [key, 0], end: [key, END], limit })];
+    for (const [, sequence] of places) this.remove(key, sequence);
+    return places.length;
+  }
+
   /** Letters of one lane, in order. */
   page(key: string, query: DeadLetterQuery, { after, limit }: { after: number; limit: number }): DeadLetter[] {
     const { receivedFrom, receivedTo } = query;

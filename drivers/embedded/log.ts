@@ -328,6 +328,10 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
     return findEvent({ files, streams, ids, range: progress }, tenantId, eventId);
   }
 
+  async knownStreams(): Promise<readonly Stream[]> {
+    return [...this.streams.all()].filter(({ end }) => end > 0).map(({ stream }) => stream);
+  }
+
   async trim(stream: Stream, before: number): Promise<void> {
     this.trimmer.mark(stream, before);
     this.removeTrimmed();

@@ -104,6 +104,30 @@ export class StateStore {
     return [...rows].filter(({ lane }) => (lane.job === undefined) === (of === "live"));
   }
 
+  /** A bounded number of records in one transaction; the lane itself goes with the last of them. */
+  async dropLane(lane: LaneId): Promise<boolean> {
+    const key = laneKey(lane);
+    if (this.laneRows.get(key) === undefined) return false;
+    for (let left = true; left; ) left = await this.write(() => this.dropSome(key));
+    return true;
+  }
+
+  /** Whether there is more to drop. */
+  private dropSome(key: string): boolean {
+    const all = { start: [key, -1] as [string, number], end: [key, Number.MAX_SAFE_INTEGER] as [string, number] };
+    let dropped = this.letters.drop(key, FORGET_AT_ONCE);
+    for (const store of [this.settlements, this.amendments]) {
+      for (const place of [...store.getKeys({ ...all, limit: FORGET_AT_ONCE })]) {
+        dropped++;
+        void store.remove(place);
+      }
+    }
+    if (dropped > 0) return true;
+    void this.forgotten.remove(key);
+    void this.laneRows.remove(key);
+    return false;
+  }
+
   async commit(commits: readonly LaneCommit[]): Promise<PromiseSettledResult<void>[]> {
     return this.write(() =>
       commits.map((commit): PromiseSettledResult<void> => {

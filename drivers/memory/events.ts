@@ -37,6 +37,13 @@ export class EventTable {
     this.#windowMs = windowMs;
   }
 
+  streams(): readonly Stream[] {
+    return [...this.#streams.keys()].map((key) => {
+      const slash = key.lastIndexOf("/");
+      return { tenantId: key.slice(0, slash), partition: Number(key.slice(slash + 1)) };
+    });
+  }
+
   /** Stores what is new; tells which streams got entries. */
   append(entries: readonly AppendEntry[], now: number): { results: Appended[]; grown: Map<StreamKey, Stream> } {
     // One clamp for all streams: a clock that steps back must not make any of them fall.

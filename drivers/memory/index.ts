@@ -131,6 +131,10 @@ export class MemoryLog implements IngestionLog {
     return this.#call(() => this.#parts.lanes.load(lane));
   }
 
+  dropLane(lane: LaneId): Promise<boolean> {
+    return this.#write(() => this.#parts.lanes.drop(lane));
+  }
+
   lanes(tenantId?: string): Promise<ReadonlyArray<{ readonly lane: LaneId; readonly state: LaneState }>> {
     return this.#call(() => this.#parts.lanes.list(tenantId, "live"));
   }
@@ -196,6 +200,10 @@ export class MemoryLog implements IngestionLog {
     put: (key, value, version) => this.#call(() => this.#parts.control.put(key, value, version)),
     list: (prefix) => this.#call(() => this.#parts.control.list(prefix)),
   };
+
+  knownStreams(): Promise<readonly Stream[]> {
+    return this.#call(() => this.#parts.events.streams());
+  }
 
   async trim(stream: Stream, before: number): Promise<void> {
     await this.#call(() => this.#parts.events.trim(stream, before));

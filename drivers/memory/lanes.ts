@@ -45,6 +45,10 @@ export class LaneTable {
     return this.#lanes.get(laneKey(lane))?.state;
   }
 
+  drop(lane: LaneId): boolean {
+    return this.#lanes.delete(laneKey(lane));
+  }
+
   list(tenantId: string | undefined, of: "live" | "jobs"): { lane: LaneId; state: LaneState }[] {
     return [...this.#lanes.values()]
       .filter(({ lane }) => (lane.job === undefined) === (of === "live"))

@@ -1,6 +1,7 @@
 import { describe } from "vitest";
 import { appendConformance } from "./log-append.ts";
 import { dedupConformance } from "./log-dedup.ts";
+import { dropConformance } from "./log-drops.ts";
 import { jobConformance } from "./log-jobs.ts";
 import { laneConformance } from "./log-lanes.ts";
 import { letterKindConformance } from "./log-letter-kinds.ts";
@@ -19,6 +20,7 @@ export function logConformance(name: string, open: () => Promise<LogUnderTest>):
     dedupConformance(open);
     readConformance(open);
     laneConformance(open);
+    dropConformance(open);
     deadLetterConformance(open);
     letterKindConformance(open);
     jobConformance(open);

@@ -42,6 +42,7 @@ export function watchLog(log: LogReader & LaneStore, onSettle: (settled: Settled
     claims: (workerId) => log.claims(workerId),
     openLane: (lane, start) => log.openLane(lane, start),
     loadLane: (lane) => log.loadLane(lane),
+    dropLane: (lane) => log.dropLane(lane),
     lanes: (tenantId) => log.lanes(tenantId),
     jobLanes: (tenantId) => log.jobLanes(tenantId),
     settlement: (lane, sequence) => log.settlement(lane, sequence),

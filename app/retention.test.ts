@@ -1,0 +1,54 @@
+import { expect, test } from "vitest";
+import type { LaneId, Stream } from "../core/ingestion/log.ts";
+import { slotOf } from "../core/ingestion/log.ts";
+import { openMemoryLog } from "../drivers/memory/index.ts";
+import { SimClock } from "../tests/helpers/sim-clock.ts";
+import { appendEvents } from "../tests/helpers/worker-bench.ts";
+import { trimOnce } from "./retention.ts";
+
+const RETENTION_MS = 1_000;
+const STREAM: Stream = { tenantId: "shop", partition: 0 };
+const LANE: LaneId = { stream: STREAM, sink: "raw" };
+
+/** Four events older than the retention, and one that is not. */
+async function setUp() {
+  const clock = new SimClock();
+  const log = openMemoryLog({ clock });
+  await appendEvents(log, "shop", { count: 4, prefix: "old" });
+  await clock.advance(2 * RETENTION_MS);
+  await appendEvents(log, "shop", { count: 1, prefix: "new" });
+  const first = async () => {
+    await trimOnce({ log, retentionMs: RETENTION_MS, clock });
+    return (await log.bounds(STREAM)).first;
+  };
+  return { log, first };
+}
+
+test("what a lane has not settled stays, however old", async () => {
+  const { log, first } = await setUp();
+  await log.openLane(LANE, "start");
+  expect(await first()).toBe(0);
+  const stop = new AbortController();
+  for await (const held of (await log.claims("w")).held(stop.signal)) {
+    const claim = held.find(({ slot }) => slot === slotOf(STREAM));
+    if (claim === undefined) continue;
+    const settlement = { from: 0, to: 3, exceptions: [], configRevision: 1, settledAt: 0 };
+    await log.commit([{ lane: LANE, claim, settlement, deadLetters: [] }]);
+    break;
+  }
+  stop.abort();
+  expect(await first()).toBe(3);
+});
+
+test("a stream without lanes is trimmed by age, also when its tenant is gone", async () => {
+  const { first } = await setUp();
+  expect(await first()).toBe(4);
+});
+
+test("a dropped lane holds nothing any more", async () => {
+  const { log, first } = await setUp();
+  await log.openLane(LANE, "start");
+  expect(await first()).toBe(0);
+  await log.dropLane(LANE);
+  expect(await first()).toBe(4);
+});

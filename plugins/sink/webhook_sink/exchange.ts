@@ -70,13 +70,9 @@ async function request({ agent, url, method, headers, body }: Exchange, signal: 
   const retryAfter = response.headers["retry-after"];
   // From here on the answer is known, whatever becomes of its body.
   const isSuccess = status >= 200 && status < 300;
-  const text = isSuccess ? await dump(response) : await beginning(response);
+  const text = isSuccess ? "" : await beginning(response);
+  if (isSuccess) await response.body.dump({ limit: DUMP_BYTES_MAX });
   return { status, retryAfter: typeof retryAfter === "string" ? retryAfter : undefined, text };
-}
-
-async function dump({ body }: Dispatcher.ResponseData): Promise<""> {
-  await body.dump({ limit: DUMP_BYTES_MAX }).catch(() => {});
-  return "";
 }
 
 async function beginning({ body }: Dispatcher.ResponseData): Promise<string> {

@@ -35,6 +35,8 @@ const status =
   (_, response) =>
     void response.writeHead(code, headers).end(body);
 
+const PIECE = "x".repeat(64 * 1024);
+
 const send = (sink: SinkPlugin, n = 1) => sink.send(eventOf(n), contextOf());
 const batch = async (sink: SinkPlugin, count: number) => (await sink.sendBatch?.(eventsOf(count), contextOf())) ?? [];
 const idsOf = (received: readonly Received[]) => received.map(({ headers }) => String(headers["webhook-id"]));
@@ -207,6 +209,21 @@ describe("an answer", () => {
     const outcome = await send(sink);
     expect(outcome.type === "error" && outcome.response?.length).toBe(8_192);
     expect(await send(sink)).toMatchObject({ type: "error" });
+  });
+
+  test("that never ends is cut off, not read until the deadline", async () => {
+    const { sink, endpoint } = await open();
+    let written = 0;
+    endpoint.answer = (_, response) => {
+      response.writeHead(400);
+      const more = () => {
+        while (!response.destroyed && response.write(PIECE)) written += PIECE.length;
+        if (!response.destroyed) response.once("drain", more);
+      };
+      more();
+    };
+    expect(await send(sink)).toMatchObject({ type: "error", response: expect.stringMatching(/^x{8192}$/) });
+    expect(written).toBeLessThan(64 * 1024 * 1024);
   });
 
   test("of success counts, even if its body breaks off", async () => {

@@ -138,7 +138,7 @@ describe("rotation", () => {
 
   test("goes on with an old file after a restart, and with its size", async () => {
     const path = join(await tempDir(), "events.ndjson");
-    await appendFile(path, `${'{"payload":{"n":0}}\n'.repeat(10)}`);
+    await appendFile(path, '{"payload":{"n":0}}\n'.repeat(10));
     const sink = await fileSink(path, { rotate_bytes: 200 });
     await sink.send(eventOf(1), contextOf());
     await sink.close?.();
@@ -168,7 +168,7 @@ describe("rotation", () => {
           expect((await sink.sendBatch?.(events.slice(at, at + 5), contextOf()))?.[4]).toEqual({ type: "ok" });
       }),
     );
-    await Promise.all(sinks.map((sink) => sink.close?.()));
+    for (const sink of sinks) await sink.close?.();
     const numbers = (await Promise.all((await filesOf(path)).map(numbersIn))).flat();
     expect(numbers.sort((a, b) => a - b)).toEqual(events.map((_, i) => i + 1));
   });

@@ -3,7 +3,7 @@ const FLOORS = [
   ["^core/(canonical/|environment[.]ts)"],
   ["^core/ingestion/(log|revision|metrics)[.]ts", "^plugins/contract[.]ts"],
   ["^core/(ingestion|router|qps)/", "^observability/"],
-  ["^drivers/", "^plugins/(transform|sink)/", "^plugins/registry[.]ts"],
+  ["^drivers/", "^plugins/(transform|sink)/", "^plugins/(loading|testing)/", "^plugins/registry[.]ts"],
   ["^adapters/", "^workers/", "^config/"],
   ["^app/"],
 ];

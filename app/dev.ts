@@ -44,7 +44,7 @@ export async function runDev(options: DevOptions): Promise<number> {
   const dataDir = resolve(options.data);
   const adminToken = randomBytes(32).toString("base64url");
   const load = (databaseUrl: string) => loadDev(options, { dataDir, adminToken, databaseUrl });
-  const checked = load(options.databaseUrl ?? ANY_DATABASE);
+  const checked = await load(options.databaseUrl ?? ANY_DATABASE);
   if (!checked.ok) return refuse(checked);
   const logger = createLogger({
     level: checked.config.settings.logging.level,
@@ -80,7 +80,7 @@ interface DevStart extends Life {
   readonly logger: ProcessLogger;
   /** As far as it is known before there is a database. */
   readonly config: LoadedConfig;
-  readonly load: (databaseUrl: string) => ParseResult;
+  readonly load: (databaseUrl: string) => Promise<ParseResult>;
 }
 
 async function startDev(start: DevStart): Promise<Gateway> {
@@ -92,7 +92,7 @@ async function startDev(start: DevStart): Promise<Gateway> {
   const databaseUrl = await openDatabase(start);
   asked.throwIfAborted();
   logger.addSecrets([databaseUrl]);
-  const loaded = load(databaseUrl);
+  const loaded = await load(databaseUrl);
   if (!loaded.ok) throw new ConfigRefused(loaded);
   const reload = options.config === undefined ? undefined : { file: options.config, load: () => load(databaseUrl) };
   const gateway = await startInstance({ ...opened, config: loaded.config, reload, logger, teardown });
@@ -117,7 +117,7 @@ interface DevPlace {
   readonly databaseUrl: string;
 }
 
-function loadDev(options: DevOptions, place: DevPlace): ParseResult {
+async function loadDev(options: DevOptions, place: DevPlace): Promise<ParseResult> {
   const base = {
     plugins: PLUGINS,
     env: process.env,
@@ -127,7 +127,7 @@ function loadDev(options: DevOptions, place: DevPlace): ParseResult {
   const result =
     options.config === undefined
       ? parseConfig({ ...base, text: DEV_CONFIG, file: "pulsegate dev" })
-      : loadConfig({ ...base, file: options.config });
+      : await loadConfig({ ...base, file: options.config });
   return result.ok ? { ok: true, config: atHome(result.config, options, place) } : result;
 }
 

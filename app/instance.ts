@@ -19,7 +19,7 @@ import { VERSION } from "./version.ts";
 export interface InstanceOptions extends Opened {
   readonly config: LoadedConfig;
   /** The file to follow, and how to read it again; absent when there is none. */
-  readonly reload?: { readonly file: string; readonly load: () => ParseResult } | undefined;
+  readonly reload?: { readonly file: string; readonly load: () => Promise<ParseResult> } | undefined;
   readonly logger: ProcessLogger;
   readonly teardown: Teardown;
 }

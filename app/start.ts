@@ -15,8 +15,8 @@ export interface StartOptions {
 
 /** `pulsegate start`: runs until SIGTERM or SIGINT. Returns the exit code. */
 export async function runStart({ config: file, role }: StartOptions): Promise<number> {
-  const load = (): ParseResult => loadConfig({ file, plugins: PLUGINS, env: process.env, mode: "production" });
-  const loaded = load();
+  const load = (): Promise<ParseResult> => loadConfig({ file, plugins: PLUGINS, env: process.env, mode: "production" });
+  const loaded = await load();
   if (!loaded.ok) {
     for (const problem of loaded.problems) console.error(formatProblem(problem));
     return 1;

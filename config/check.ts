@@ -1,11 +1,13 @@
 import { formatPath, valueAt } from "./problems.ts";
 import type { Problem } from "./problems.ts";
+import type { ValidatedPlugins } from "./plugins.ts";
 import type { Path, Source } from "./source.ts";
 
 export interface CheckOptions {
   readonly value: unknown;
   readonly source: Source;
   readonly mode: "dev" | "production";
+  readonly plugins: Pick<ValidatedPlugins, "factsAt">;
 }
 
 /** What a schema of single values can't see: things that must be unique, and keys that are fit for use. */
@@ -21,7 +23,7 @@ export function checkMeaning(options: CheckOptions): Problem[] {
     const keys = listAt(options.value, [...path, "keys"]);
     unique(keys, report, { what: "key", key: "id", hint: "each key of a tenant needs an id of its own" });
     for (const key of keys) checkKey(key, options.mode, report);
-    checkSinks(listAt(options.value, [...path, "plugins", "sinks"]), report);
+    checkSinks(listAt(options.value, [...path, "plugins", "sinks"]), report, options.plugins);
   }
   const allKeys = tenants.flatMap(({ path }) => listAt(options.value, [...path, "keys"]));
   const hint = "one key can't speak for two; make another with `pulsegate keys create`";
@@ -68,11 +70,11 @@ function checkKey({ path, value }: Item, mode: CheckOptions["mode"], report: Rep
   }
 }
 
-function checkSinks(sinks: readonly Item[], report: Report): void {
+function checkSinks(sinks: readonly Item[], report: Report, { factsAt }: CheckOptions["plugins"]): void {
   const seen = new Map<string, Path>();
   for (const { path, value } of sinks) {
     const own = valueAt(value, ["id"]);
-    const id = own ?? valueAt(value, ["name"]);
+    const id = own ?? factsAt(path)?.name ?? valueAt(value, ["name"]);
     if (typeof id !== "string") continue;
     const first = seen.get(id);
     if (first === undefined) seen.set(id, path);

@@ -1,8 +1,8 @@
 import { stringify } from "yaml";
-import type { PluginDefinition } from "../plugins/contract.ts";
 import { jsonSchemaOf, schemaAt } from "./json-schema.ts";
 import type { JsonSchema } from "./json-schema.ts";
 import type { LoadedConfig, ParseOptions } from "./parse.ts";
+import type { PluginFacts } from "./plugins.ts";
 import { formatPath } from "./problems.ts";
 import { ConfigSchema } from "./schema.ts";
 import type { Path } from "./source.ts";
@@ -22,7 +22,6 @@ type Tree =
 
 export interface ExplainOptions {
   readonly config: LoadedConfig;
-  readonly plugins: readonly PluginDefinition[];
   readonly pluginDefaults?: ParseOptions["pluginDefaults"];
 }
 
@@ -66,7 +65,7 @@ function walkMap(schema: JsonSchema | undefined, value: object, at: At): Tree {
   for (const key of new Set([...Object.keys(schema?.properties ?? {}), ...Object.keys(given)])) {
     const inner = schema === undefined ? undefined : schemaAt(schema, [key]);
     const path = [...at.path, key];
-    const plugin = key === "config" ? pluginAt(given, at) : undefined;
+    const plugin = key === "config" ? pluginAt(at) : undefined;
     if (plugin !== undefined) entries.push([key, pluginOptions(plugin, given[key], { ...at, path })]);
     else if (given[key] !== undefined) entries.push([key, walk(inner, given[key], { ...at, path })]);
     else if (inner?.default !== undefined) {
@@ -77,15 +76,14 @@ function walkMap(schema: JsonSchema | undefined, value: object, at: At): Tree {
 }
 
 /** The plugin whose options stand under `config`, if these are a plugin's and it has any. */
-function pluginAt(use: Readonly<Record<string, unknown>>, { path, options }: At): PluginDefinition | undefined {
-  const list = path.at(-2);
-  if (path[0] !== "tenants" || (list !== "transform" && list !== "sinks")) return undefined;
-  return options.plugins.find((plugin) => plugin.name === use.name && plugin.config !== undefined);
+function pluginAt({ path, options }: At): PluginFacts | undefined {
+  const here = formatPath(path);
+  const use = options.config.uses.find((one) => formatPath(one.path) === here);
+  return use?.plugin.schema === undefined ? undefined : use.plugin;
 }
 
-function pluginOptions(plugin: PluginDefinition, given: unknown, at: At): Tree {
-  const schema = plugin.config === undefined ? undefined : jsonSchemaOf(plugin.config);
-  const handed = at.options.pluginDefaults?.[plugin.name] ?? {};
+function pluginOptions({ name, schema }: PluginFacts, given: unknown, at: At): Tree {
+  const handed = at.options.pluginDefaults?.[name] ?? {};
   const own = (given ?? {}) as Readonly<Record<string, unknown>>;
   const tree = walkMap(schema, { ...handed, ...own }, at);
   if (tree.kind !== "map") return tree;

@@ -183,8 +183,8 @@ tenants:
     expect(problemsOf("http: { port: ${PORT} }")).toEqual([expect.stringContaining('put it in quotes: "${NAME}"')]);
   });
 
-  test("one that can't be read is a problem, not an exception", () => {
-    const result = loadConfig({ file: "/nowhere/p.yaml", plugins: [], env: {}, mode: "dev" });
+  test("one that can't be read is a problem, not an exception", async () => {
+    const result = await loadConfig({ file: "/nowhere/p.yaml", plugins: [], env: {}, mode: "dev" });
     expect(result).toMatchObject({
       ok: false,
       problems: [{ file: "/nowhere/p.yaml", line: 1, message: "no such file" }],

@@ -6,7 +6,8 @@ import type { PluginDefinition } from "../plugins/contract.ts";
 import { checkMeaning } from "./check.ts";
 import { jsonSchemaOf, keysAt } from "./json-schema.ts";
 import type { JsonSchema } from "./json-schema.ts";
-import { validatePlugins } from "./plugins.ts";
+import { inspectExternal, validatePlugins } from "./plugins.ts";
+import type { ExternalPlugins, PluginUsage } from "./plugins.ts";
 import { problemsOfIssues, sortProblems } from "./problems.ts";
 import type { Problem } from "./problems.ts";
 import { draftOf, settingsOf } from "./revision.ts";
@@ -29,6 +30,8 @@ export interface ParseOptions {
   /** As it shall stand in messages; relative paths of the file start at its folder. */
   readonly file: string;
   readonly plugins: PluginCatalog;
+  /** The plugins that are not built in, as `inspectExternal` found them. */
+  readonly external?: ExternalPlugins | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** In dev, keys may stand in plain text. */
   readonly mode: "dev" | "production";
@@ -43,6 +46,8 @@ export interface LoadedConfig {
   readonly secrets: readonly string[];
   readonly source: Source;
   readonly substituted: readonly Substituted[];
+  /** Every place where a plugin is used. */
+  readonly uses: readonly PluginUsage[];
 }
 
 export type ParseResult =
@@ -50,8 +55,11 @@ export type ParseResult =
   /** All of them, in the order of the file. */
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
-/** Reads and parses a file; one that can't be read is a problem at its first line. */
-export function loadConfig(options: Omit<ParseOptions, "text">): ParseResult {
+/**
+ * Reads and parses a file, and loads the plugins that it names; one that can't be read is a problem
+ * at its first line.
+ */
+export async function loadConfig(options: Omit<ParseOptions, "text" | "external">): Promise<ParseResult> {
   let text: string;
   try {
     text = readFileSync(options.file, "utf8");
@@ -60,23 +68,33 @@ export function loadConfig(options: Omit<ParseOptions, "text">): ParseResult {
     const hint = "check the path given with --config";
     return { ok: false, problems: [{ file: options.file, line: 1, column: 1, message: reason, hint }] };
   }
-  return parseConfig({ ...options, text });
+  const { source, substituted, folder } = readSource({ ...options, text });
+  const isReadable = source.syntax.every((problem) => problem.readable);
+  const value = isReadable ? source.toValue() : undefined;
+  const external = await inspectExternal({ value, substituted, plugins: options.plugins, folder });
+  return parseConfig({ ...options, text, external });
 }
 
 /** The configuration that a text stands for, or everything that is wrong with it. */
 export function parseConfig(options: ParseOptions): ParseResult {
-  const source = parseSource(options.text, options.file);
+  const { source, substituted, unresolved, folder } = readSource(options);
   const syntax = source.syntax.map(({ readable: _, ...problem }) => ({ file: options.file, ...problem }));
   if (source.syntax.some((problem) => !problem.readable)) return refused(syntax, []);
-  const folder = dirname(resolve(options.file));
-  const { substituted, problems: unresolved } = substitute(source, {
-    env: options.env,
-    readFile: (path) => readFileSync(resolve(folder, path), "utf8"),
-  });
   const missing = unresolved.map(({ path, message, hint }) => {
     return { file: options.file, ...source.placeOf(path), message, hint, kind: "unfilled" as const };
   });
   return interpret({ options, source, substituted, problems: [...syntax, ...missing], folder });
+}
+
+function readSource({ text, file, env }: Pick<ParseOptions, "text" | "file" | "env">) {
+  const source = parseSource(text, file);
+  const folder = dirname(resolve(file));
+  if (source.syntax.some((problem) => !problem.readable)) return { source, substituted: [], unresolved: [], folder };
+  const { substituted, problems: unresolved } = substitute(source, {
+    env,
+    readFile: (path) => readFileSync(resolve(folder, path), "utf8"),
+  });
+  return { source, substituted, unresolved, folder };
 }
 
 interface Interpretation {
@@ -107,20 +125,20 @@ function interpret({ options, source, substituted, problems, folder }: Interpret
   const plugins = validatePlugins({ ...options, source, substituted, value });
   problems.push(
     ...plugins.problems,
-    ...checkMeaning({ value, source, mode: options.mode }),
+    ...checkMeaning({ value, source, mode: options.mode, plugins }),
     ...checkRoutes({ value, source }),
   );
   const secrets = secretsOf({ value, schema: fileSchema(), substituted, plugins: plugins.uses });
   if (problems.length > 0 || parsed === undefined) return refused(problems, secrets, substituted);
   const draft = draftOf(parsed as ParsedConfig, {
     hashKey: hashApiKey,
-    pluginConfig: plugins.configOf,
+    pluginAt: plugins.pluginAt,
   });
   const settings = settingsOf(parsed as ParsedConfig, {
     resolvePath: (path) => resolve(folder, path),
     cores: availableParallelism(),
   });
-  return { ok: true, config: { draft, settings, secrets, source, substituted } };
+  return { ok: true, config: { draft, settings, secrets, source, substituted, uses: plugins.uses } };
 }
 
 let cachedSchema: JsonSchema | undefined;

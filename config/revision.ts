@@ -1,7 +1,8 @@
-import type { QuotaConfig, Revision, SinkUse, TenantConfig } from "../core/ingestion/revision.ts";
+import type { PluginUse, QuotaConfig, Revision, SinkUse, TenantConfig } from "../core/ingestion/revision.ts";
 import type { ParsedQuota } from "./quota.ts";
 import { routeOf } from "./routing.ts";
 import type { ParsedConfig } from "./schema.ts";
+import type { Path } from "./source.ts";
 
 /** A revision that has no number yet: the composition root gives it one when it accepts it. */
 export type RevisionDraft = Omit<Revision, "number">;
@@ -54,10 +55,12 @@ export function settingsOf(parsed: ParsedConfig, { resolvePath, cores }: Setting
   };
 }
 
+export type ResolvedPlugin = Pick<PluginUse, "name" | "config" | "module">;
+
 export interface DraftOptions {
   readonly hashKey: (key: string) => string;
-  /** The validated options of the plugin used at this place; `own` counts a sink's own transforms. */
-  readonly pluginConfig: (tenant: number, list: "transform" | "sinks", index: number, own?: number) => unknown;
+  /** The plugin used at this place, with its validated options. */
+  readonly pluginAt: (path: Path) => ResolvedPlugin;
 }
 
 export function draftOf(parsed: ParsedConfig, options: DraftOptions): RevisionDraft {
@@ -76,7 +79,8 @@ export function draftOf(parsed: ParsedConfig, options: DraftOptions): RevisionDr
   };
 }
 
-function tenantOf(tenant: ParsedTenant, index: number, { hashKey, pluginConfig }: DraftOptions): TenantConfig {
+function tenantOf(tenant: ParsedTenant, index: number, { hashKey, pluginAt }: DraftOptions): TenantConfig {
+  const path = ["tenants", index, "plugins"];
   return {
     id: tenant.id,
     keys: tenant.keys.map((key) => ({
@@ -86,11 +90,8 @@ function tenantOf(tenant: ParsedTenant, index: number, { hashKey, pluginConfig }
     partitions: tenant.partitions,
     weight: tenant.weight,
     quota: tenant.quota === undefined ? undefined : quotaOf(tenant.quota),
-    transforms: tenant.plugins.transform.map(({ name }, at) => ({
-      name,
-      config: pluginConfig(index, "transform", at),
-    })),
-    sinks: tenant.plugins.sinks.map((sink, at) => sinkOf(sink, (own) => pluginConfig(index, "sinks", at, own))),
+    transforms: tenant.plugins.transform.map((use, at) => useOf(use, pluginAt([...path, "transform", at]))),
+    sinks: tenant.plugins.sinks.map((sink, at) => sinkOf(sink, [...path, "sinks", at], pluginAt)),
   };
 }
 
@@ -107,13 +108,23 @@ function quotaOf(quota: ParsedQuota): QuotaConfig {
   };
 }
 
-function sinkOf(sink: ParsedSink, configOf: (own?: number) => unknown): SinkUse {
+/** Built-in plugins are trusted, all others kept apart, unless the file says otherwise. */
+function useOf(
+  { isolation, memory, deadline }: Pick<ParsedSink, "isolation" | "memory" | "deadline">,
+  plugin: ResolvedPlugin,
+): PluginUse {
+  const mode = isolation ?? (plugin.module === undefined ? "none" : "process");
+  if (mode === "none") return plugin;
+  return { ...plugin, isolation: { mode, memoryBytes: memory, deadlineMs: deadline } };
+}
+
+function sinkOf(sink: ParsedSink, path: Path, pluginAt: DraftOptions["pluginAt"]): SinkUse {
+  const plugin = pluginAt(path);
   return {
-    id: sink.id ?? sink.name,
-    name: sink.name,
-    config: configOf(),
+    id: sink.id ?? plugin.name,
+    ...useOf(sink, plugin),
     route: routeOf(sink),
-    transforms: sink.transform.map(({ name }, own) => ({ name, config: configOf(own) })),
+    transforms: sink.transform.map((use, own) => useOf(use, pluginAt([...path, "transform", own]))),
     retry: {
       attempts: sink.retry.attempts,
       backoffMinMs: sink.retry.backoff.minMs,

@@ -38,8 +38,32 @@ const Key = z.strictObject({
 
 const PluginConfig = z.record(z.string(), z.unknown(), "expected a mapping of the plugin's options");
 
+/** How a plugin is kept from harming others. */
+const isolationKeys = {
+  isolation: z
+    .enum(["none", "worker", "process"])
+    .optional()
+    .describe(
+      "Where the plugin's code runs: in the worker's own thread, in a thread of its own, or in a process of its own. Without it: `none` for built-in plugins, `process` for all others.",
+    ),
+  memory: bytes({ min: "64MiB", max: "64GiB" })
+    .prefault("256MiB")
+    .describe("Most memory of an isolated plugin: beyond it, it is killed and started again."),
+  deadline: duration({ min: "10ms", max: "1h" })
+    .prefault("1s")
+    .describe(
+      "An isolated transform may work on one event for so long, and an isolated sink be unresponsive for so long: beyond it, it is killed and started again.",
+    ),
+};
+
 const Transform = z.strictObject({
-  name: z.string().min(1).describe("A transform plugin: `pulsegate plugins list`."),
+  name: z
+    .string()
+    .min(1)
+    .describe(
+      "A transform: a built-in one (`pulsegate plugins list`), a file (`./plugins/mine.ts`) or an npm package.",
+    ),
+  ...isolationKeys,
   config: PluginConfig.optional().describe("The plugin's own options: docs/reference/plugins.md."),
 });
 
@@ -66,7 +90,10 @@ const Batch = z.strictObject({
 });
 
 const Sink = z.strictObject({
-  name: z.string().min(1).describe("A sink plugin: `pulsegate plugins list`."),
+  name: z
+    .string()
+    .min(1)
+    .describe("A sink: a built-in one (`pulsegate plugins list`), a file (`./plugins/mine.ts`) or an npm package."),
   id: z
     .string()
     .regex(PART_PATTERN, "expected 1 to 64 letters, digits, _ . or -")
@@ -88,6 +115,7 @@ const Sink = z.strictObject({
     .describe(
       "Whether this lane's backlog counts for the tenant's `quota.backlog_events`: `ignore` lets an optional sink be down without closing the door.",
     ),
+  ...isolationKeys,
   config: PluginConfig.optional().describe("The plugin's own options: docs/reference/plugins.md."),
 });
 

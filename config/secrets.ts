@@ -27,9 +27,10 @@ export function secretsOf({ value, schema, substituted, plugins }: SecretsOption
   };
   collect(value, [], schema);
   for (const use of plugins) {
-    if (use.schema !== undefined) {
-      collect(valueAt(value, [...use.path, "config"]), [], use.schema);
-      collect(use.config, [], use.schema);
+    const { schema: own } = use.plugin;
+    if (own !== undefined) {
+      collect(valueAt(value, [...use.path, "config"]), [], own);
+      collect(use.config, [], own);
     }
   }
   for (const { value: text, fromFile } of substituted) if (fromFile) found.add(text);

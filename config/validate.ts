@@ -1,4 +1,4 @@
-import type { z, ZodType } from "zod";
+import type { z, ZodObject, ZodType } from "zod";
 import { valueAt } from "./problems.ts";
 import type { Path } from "./source.ts";
 import type { Substituted } from "./substitute.ts";
@@ -31,6 +31,13 @@ export function validate(
   if (changed.length === 0) return { parsed: undefined, issues: first.error.issues };
   const second = schema.safeParse(value);
   return second.success ? { parsed: second.data, issues: [] } : { parsed: undefined, issues: second.error.issues };
+}
+
+/** A mistyped option must not be dropped in silence, whatever the plugin's author thought of. */
+export function strict(schema: ZodType): ZodType {
+  // By its definition: a plugin may come with a zod of its own.
+  const { type, catchall } = schema.def as { type: string; catchall?: unknown };
+  return type === "object" && catchall === undefined ? (schema as ZodObject).strict() : schema;
 }
 
 function convert(root: unknown, path: Path): boolean {

@@ -8,7 +8,7 @@ import type { Problem } from "./problems.ts";
 export interface WatchOptions {
   readonly file: string;
   /** Reads and checks the file as a whole, e.g. `() => loadConfig({ file, … })`. */
-  readonly load: () => ParseResult;
+  readonly load: () => Promise<ParseResult>;
   /** A valid configuration; the next is not read before this resolves. A rejection counts as a refusal. */
   readonly onConfig: (config: LoadedConfig) => Promise<void>;
   /** What is wrong with the file as it is now; the running configuration stays. */
@@ -77,7 +77,7 @@ function createReloader({ file, load, onConfig, onRefused }: WatchOptions) {
   let waiting: Promise<void> | undefined;
   const once = async (): Promise<void> => {
     waiting = undefined;
-    const result = load();
+    const result = await load();
     if (!result.ok) {
       onRefused(result.problems);
       return;

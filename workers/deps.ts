@@ -3,6 +3,7 @@ import type { LaneStore, LogReader } from "../core/ingestion/log.ts";
 import type { LaneMetrics } from "../core/ingestion/metrics.ts";
 import type { PluginDefinition, PluginMetrics } from "../plugins/contract.ts";
 import type { Committer } from "./committer.ts";
+import type { FlightRecord } from "./isolation/suspects.ts";
 import type { Pace } from "./pace.ts";
 import type { ReadBudget } from "./read-budget.ts";
 import type { Timers } from "./timers.ts";
@@ -18,6 +19,8 @@ export interface WorkerDeps {
   readonly logger: Logger;
   readonly metrics: LaneMetrics;
   readonly pluginMetrics: (plugin: string) => PluginMetrics;
+  /** Where it is kept which events are with a plugin that may die; absent: in memory alone. */
+  readonly flights: ((key: string) => FlightRecord) | undefined;
   readonly findPlugin: (name: string) => PluginDefinition | undefined;
 }
 

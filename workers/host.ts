@@ -1,6 +1,7 @@
 import type { Logger } from "../core/environment.ts";
 import { fullJitterMs } from "../core/qps/backoff.ts";
 import type { PluginContext, PluginDefinition, PluginMetrics } from "../plugins/contract.ts";
+import { boundLogger } from "./bound-logger.ts";
 import { type CallEnd, Calls } from "./call.ts";
 import type { LaneError, WorkerDeps } from "./deps.ts";
 import { errorCode, errorText } from "./text.ts";
@@ -41,7 +42,7 @@ export class PluginHost<P extends Instance> {
     this.#calls = new Calls(deps.timers);
     this.#metrics = deps.pluginMetrics(definition.name);
     const fields = { tenant_id: tenantId, plugin: definition.name, ...(sink === undefined ? {} : { sink }) };
-    this.#logger = withFields(deps.logger, fields);
+    this.#logger = boundLogger(deps.logger, fields);
   }
 
   get name(): string {
@@ -137,13 +138,4 @@ export class PluginHost<P extends Instance> {
 
 function endText(end: CallEnd<unknown>): string {
   return end.type === "threw" ? errorText(end.error) : "no answer within the deadline";
-}
-
-function withFields(logger: Logger, bound: Readonly<Record<string, unknown>>): Logger {
-  return {
-    debug: (fields, message) => logger.debug({ ...fields, ...bound }, message),
-    info: (fields, message) => logger.info({ ...fields, ...bound }, message),
-    warn: (fields, message) => logger.warn({ ...fields, ...bound }, message),
-    error: (fields, message) => logger.error({ ...fields, ...bound }, message),
-  };
 }

@@ -5,6 +5,7 @@ import { createMetrics, type Metrics } from "../observability/metrics.ts";
 import { systemClock } from "../observability/system-clock.ts";
 import type { PluginDefinition } from "../plugins/contract.ts";
 import { type Ask, errorData, type Request, type ThreadData, type Told } from "./messages.ts";
+import { FlightFile } from "./isolation/flight-file.ts";
 import { createWorker, type LaneWorker } from "./worker.ts";
 
 /** The back half of a log, as a worker thread holds it. */
@@ -19,6 +20,8 @@ export interface ServeOptions {
   /** Opens the log in this thread, from what the main thread's handle gave. */
   readonly attach: (handle: unknown) => Promise<AttachedLog>;
   readonly findPlugin: (name: string) => PluginDefinition | undefined;
+  /** A folder of this worker's own for its flight records, from the handle. */
+  readonly flightFolder?: (handle: unknown, workerId: string) => string;
 }
 
 /** The body of a worker thread: runs the lanes and answers the pool until it is told to stop. */
@@ -47,12 +50,14 @@ interface Thread {
   readonly metrics: Metrics;
 }
 
-async function startThread({ attach, findPlugin }: ServeOptions, logger: Logger): Promise<Thread> {
+async function startThread({ attach, findPlugin, flightFolder }: ServeOptions, logger: Logger): Promise<Thread> {
   const { handle, workerId, revision, windowBytesMax } = workerData as ThreadData;
   const metrics = createMetrics();
   const log = await attach(handle);
+  const flights = flightFolder?.(handle, workerId);
   const worker = await createWorker({
     log,
+    flights: flights === undefined ? undefined : (key) => new FlightFile(flights, key),
     workerId,
     revision,
     findPlugin,

@@ -33,6 +33,8 @@ export interface WorkerOptions {
   readonly metrics: LaneMetrics;
   readonly pluginMetrics?: ((plugin: string) => PluginMetrics) | undefined;
   readonly windowBytesMax?: number | undefined;
+  /** Where it is kept which events are with a plugin that may die; absent: in memory alone. */
+  readonly flights?: WorkerDeps["flights"];
 }
 
 /** All lanes of the slots that one worker holds. Runs in one event loop; `pool.ts` puts it on threads. */
@@ -84,6 +86,7 @@ class Worker implements LaneWorker {
       committer: new Committer(log),
       pace: new Pace(clock),
       budget: new ReadBudget(options.windowBytesMax ?? WINDOW_BYTES_MAX),
+      flights: options.flights,
       pluginMetrics: options.pluginMetrics ?? (() => NO_METRICS),
     };
     this.#lanes = new LaneSet(this.#deps, (lane) => void this.#afterFenced(lane));

@@ -14,8 +14,8 @@ export interface ConfigOptions {
 }
 
 /** `config check`: fails when anything is wrong, after telling all of it. */
-export function checkConfig(options: ConfigOptions): void {
-  const result = load(options);
+export async function checkConfig(options: ConfigOptions): Promise<void> {
+  const result = await load(options);
   if (!result.ok) {
     if (options.json === true) printJson({ ok: false, problems: result.problems });
     throw refusal(result, options);
@@ -27,10 +27,10 @@ export function checkConfig(options: ConfigOptions): void {
 }
 
 /** `config explain`: the settings in effect and where each comes from. */
-export function explainConfig(options: ConfigOptions): void {
-  const result = load(options);
+export async function explainConfig(options: ConfigOptions): Promise<void> {
+  const result = await load(options);
   if (!result.ok) throw refusal(result, options);
-  const explained = { config: result.config, plugins: CATALOG, pluginDefaults: pluginDefaultsOf(options) };
+  const explained = { config: result.config, pluginDefaults: pluginDefaultsOf(options) };
   if (options.json === true) printJson(explain(explained));
   else printLine(explainText(explained));
 }
@@ -40,7 +40,7 @@ export function printSchema(): void {
   printJson(fileJsonSchema(CATALOG));
 }
 
-function load(options: ConfigOptions): ParseResult {
+function load(options: ConfigOptions): Promise<ParseResult> {
   return loadConfig({
     file: options.config,
     plugins: CATALOG,

@@ -99,13 +99,13 @@ function addConfig(program: Command): void {
     .addHelpText("after", examples("pulsegate config check pulsegate.yaml", "pulsegate config check --dev dev.yaml"))
     .action(async (file: string, flags: ConfigFlags) => {
       const { checkConfig } = await import("./config-commands.ts");
-      checkConfig({ ...flags, config: flags.config ?? file });
+      await checkConfig({ ...flags, config: flags.config ?? file });
     });
   withFile("explain", "show the settings in effect and where each comes from; secrets are masked")
     .addHelpText("after", examples("pulsegate config explain pulsegate.yaml", "pulsegate config explain --json"))
     .action(async (file: string, flags: ConfigFlags) => {
       const { explainConfig } = await import("./config-commands.ts");
-      explainConfig({ ...flags, config: flags.config ?? file });
+      await explainConfig({ ...flags, config: flags.config ?? file });
     });
   config
     .command("schema")

@@ -64,6 +64,29 @@ export interface PluginUse {
   readonly name: string;
   /** Validated by the plugin's schema, defaults filled in. */
   readonly config: unknown;
+  /** Where its code is; absent for a built-in plugin. */
+  readonly module?: PluginModule | undefined;
+  /** Absent: it runs in the worker's own thread. */
+  readonly isolation?: Isolation | undefined;
+}
+
+/** A plugin that is not built in, as it was found and loaded when the revision was made. */
+export interface PluginModule {
+  /** As in the configuration: a path or the name of a package. */
+  readonly source: string;
+  /** `file:` address of the module. */
+  readonly url: string;
+  /** Of the plugin's own files; changes when they do. */
+  readonly digest: string;
+  readonly version: string;
+}
+
+/** A thread or process of its own for one use of a plugin, and what it may take before it is killed. */
+export interface Isolation {
+  readonly mode: "worker" | "process";
+  readonly memoryBytes: number;
+  /** One event may keep the plugin busy for so long. */
+  readonly deadlineMs: number;
 }
 
 export interface SinkUse extends PluginUse {

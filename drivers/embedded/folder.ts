@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { PulseGateError } from "../../core/canonical/errors.ts";
 import type { Disk } from "./disk.ts";
 
-/** What a log's folder holds: `log.json`, `segments/N.seg` (events), `segments/N.idx` (sidecars), `segments/N.flt` (filters), `state/` (LMDB). */
+/** What a log's folder holds: `log.json`, `segments/N.seg` (events), `segments/N.idx` (sidecars), `segments/N.flt` (filters), `state/` (LMDB); and `flights/`, which the workers keep there. */
 export interface LogFolder {
   readonly path: string;
   readonly segments: string;

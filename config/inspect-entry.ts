@@ -1,0 +1,39 @@
+import { loadPlugin } from "../plugins/loading/module.ts";
+import { PluginNotFound } from "../plugins/loading/hooks.ts";
+import type { InspectAnswer, InspectedUse, InspectRequest, InspectUse } from "./inspect-messages.ts";
+import { jsonSchemaOf } from "./json-schema.ts";
+import { strict, validate } from "./validate.ts";
+import type { ZodType } from "zod";
+
+process.once("message", (request: InspectRequest) => {
+  void inspect(request).then((answer) => process.send?.(answer));
+});
+
+async function inspect({ name, folder, uses }: InspectRequest): Promise<InspectAnswer> {
+  try {
+    const { definition, url, digest } = await loadPlugin(name, folder);
+    const { kind, name: own, version, summary, config } = definition;
+    return {
+      ok: true,
+      plugin: { kind, name: own, version, summary },
+      url,
+      digest,
+      schema: config === undefined ? undefined : jsonSchemaOf(config),
+      uses: config === undefined ? [] : uses.map((use) => validated(config, use)),
+    };
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    return { ok: false, message, notFound: error instanceof PluginNotFound };
+  }
+}
+
+function validated(schema: ZodType, { value, base, substituted }: InspectUse): InspectedUse {
+  const { parsed, issues } = validate(strict(schema), value, { substituted, base });
+  const plain = JSON.parse(JSON.stringify(issues)) as InspectedUse["issues"];
+  try {
+    return { parsed: structuredClone(parsed), issues: plain };
+  } catch {
+    const message = "the plugin's schema makes something of it that is not plain data";
+    return { parsed: undefined, issues: [{ code: "custom", path: [], message, input: undefined }] };
+  }
+}

@@ -1,0 +1,123 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import { Worker } from "node:worker_threads";
+import type { Isolation } from "../../core/ingestion/revision.ts";
+import type { Order, Report } from "./messages.ts";
+
+const MIB = 1024 * 1024;
+/** Of a process's memory, what Node.js itself takes beside the heap of JavaScript. */
+const RUNTIME_MIB = 48;
+const HEAP_MIN_MIB = 16;
+const LINE_LENGTH_MAX = 1_000;
+
+/** The owner's end of one isolate. */
+export interface Link {
+  tell(order: Order): void;
+  /** Memory in use, where the system tells; threads have none of their own. */
+  rssBytes(): number | undefined;
+  /** Ends it at once; `onEnd` still tells. */
+  kill(): void;
+}
+
+export interface LinkOptions {
+  readonly isolation: Isolation;
+  readonly onReport: (report: Report) => void;
+  /** Once: with how it ended. */
+  readonly onEnd: (how: string, isMemory: boolean) => void;
+  /** A line that the plugin wrote to standard output or error. */
+  readonly onLine: (line: string) => void;
+}
+
+export function openLink(options: LinkOptions): Link {
+  return options.isolation.mode === "worker" ? openThread(options) : openProcess(options);
+}
+
+/** The heap of JavaScript is bounded; memory outside of it (Buffers, native code) is the whole process's. */
+function openThread({ isolation, onReport, onEnd, onLine }: LinkOptions): Link {
+  const worker = new Worker(ENTRY, {
+    name: "plugin",
+    stdout: true,
+    stderr: true,
+    resourceLimits: { maxOldGenerationSizeMb: Math.ceil(isolation.memoryBytes / MIB) },
+  });
+  let failure: Error | undefined;
+  followLines(worker.stdout, onLine);
+  followLines(worker.stderr, onLine);
+  worker.on("message", onReport);
+  worker.on("error", (error) => (failure = error instanceof Error ? error : new Error(String(error))));
+  worker.on("exit", (code) => {
+    const { code: why } = (failure ?? {}) as { code?: unknown };
+    onEnd(failure === undefined ? `exit code ${code}` : failure.message, why === "ERR_WORKER_OUT_OF_MEMORY");
+  });
+  return {
+    tell: (order) => worker.postMessage(order, "events" in order ? [order.events.bytes.buffer] : []),
+    rssBytes: () => undefined,
+    kill: () => void worker.terminate(),
+  };
+}
+
+function openProcess({ isolation, onReport, onEnd, onLine }: LinkOptions): Link {
+  const heapMib = Math.max(HEAP_MIN_MIB, Math.floor(isolation.memoryBytes / MIB) - RUNTIME_MIB);
+  const child = fork(ENTRY, {
+    serialization: "advanced",
+    execArgv: ["--disable-warning=ExperimentalWarning", `--max-old-space-size=${heapMib}`],
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
+  });
+  killedFirst(child);
+  let words = "";
+  let isMemory = false;
+  if (child.stdout !== null) followLines(child.stdout, onLine);
+  if (child.stderr !== null)
+    followLines(child.stderr, (line) => {
+      if (/^\w*Error\b/.test(line)) words = `: ${line}`;
+      // Of V8's own last words; nothing else tells why it aborted.
+      if (line.startsWith("FATAL ERROR:") && line.includes("heap")) isMemory = true;
+      onLine(line);
+    });
+  let ended = false;
+  const end = (how: string) => {
+    if (ended) return;
+    ended = true;
+    onEnd(how, isMemory);
+  };
+  child.on("message", (report) => onReport(report as Report));
+  child.on("error", (error) => end(error.message));
+  child.on("close", (code, signal) => end(`${signal ?? `exit code ${code}`}${words}`));
+  return {
+    tell: (order) => {
+      // One that just died tells by its end.
+      if (child.connected) child.send(order, () => undefined);
+    },
+    rssBytes: () => rssOf(child.pid),
+    kill: () => void child.kill("SIGKILL"),
+  };
+}
+
+/** Whoever runs out of memory first, the system ends the plugin and not PulseGate. */
+function killedFirst({ pid }: ChildProcess): void {
+  try {
+    writeFileSync(`/proc/${pid}/oom_score_adj`, "1000");
+  } catch {
+    // Not on this system.
+  }
+}
+
+function rssOf(pid: number | undefined): number | undefined {
+  try {
+    const kib = /^VmRSS:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1];
+    return kib === undefined ? undefined : Number(kib) * 1024;
+  } catch {
+    return undefined;
+  }
+}
+
+function followLines(input: Readable, onLine: (line: string) => void): void {
+  createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY }).on("line", (line) => {
+    if (line !== "") onLine(line.slice(0, LINE_LENGTH_MAX));
+  });
+}
+
+// Source runs as .ts, the built package as .js.
+const ENTRY = new URL(`./entry${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url);

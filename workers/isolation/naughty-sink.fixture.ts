@@ -1,0 +1,1 @@
+export { naughtySink as default } from "./naughty.fixture.ts";

@@ -1,0 +1,70 @@
+import { BatchRejected, type CanonicalEvent, definePlugin, type SinkOutcome } from "../../plugins/contract.ts";
+
+/** Does to its thread or process what the event's `do` says. */
+async function misbehave({ payload }: CanonicalEvent): Promise<void> {
+  switch (payload["do"]) {
+    case "loop":
+      for (;;);
+    case "exit":
+      return process.exit(3);
+    case "abort":
+      return process.abort();
+    case "reject":
+      void Promise.reject(new Error("nobody listens"));
+      return new Promise(() => undefined);
+    case "allocate": {
+      const hoard: Buffer[] = [];
+      for (let gib = 0; gib < 4; gib++) hoard.push(Buffer.alloc(2 ** 30, 1));
+      return;
+    }
+    case "heap": {
+      const hoard: number[][] = [];
+      for (;;) hoard.push(Array.from({ length: 100_000 }, Math.random));
+    }
+    case "never":
+      return new Promise(() => undefined);
+    case "throw":
+      throw Object.assign(new Error("a plain error"), { code: "E_PLAIN" });
+  }
+}
+
+export default definePlugin({
+  kind: "transform",
+  name: "naughty",
+  version: "1.0.0",
+  summary: "Misbehaves on request.",
+  create: () => ({
+    name: "naughty",
+    version: "1.0.0",
+    async process(event, ctx) {
+      await misbehave(event);
+      ctx.metrics.count("seen");
+      if (event.payload["do"] === "drop") return { type: "drop", reason: "not wanted" };
+      if (event.payload["do"] === "nothing") return undefined as never;
+      if (event.payload["do"] === "change")
+        return {
+          type: "ok",
+          event: { ...event, payload: { ...event.payload, pid: process.pid, attempt: ctx.attempt } },
+        };
+      return { type: "ok", event };
+    },
+  }),
+});
+
+/** The same as a sink; `refuse` is a batch that the target refused. */
+export const naughtySink = definePlugin({
+  kind: "sink",
+  name: "naughty_sink",
+  version: "1.0.0",
+  summary: "Misbehaves on request.",
+  create: () => ({
+    name: "naughty_sink",
+    version: "1.0.0",
+    send: async () => ({ type: "error", reason: "not used" }),
+    async sendBatch(events): Promise<SinkOutcome[]> {
+      if (events.some(({ payload }) => payload["do"] === "refuse")) throw new BatchRejected("E_REFUSED", "a bad row");
+      for (const event of events) await misbehave(event);
+      return events.map(() => ({ type: "ok" }));
+    },
+  }),
+});

@@ -46,9 +46,11 @@ const isolationKeys = {
     .describe(
       "Where the plugin's code runs: in the worker's own thread, in a thread of its own, or in a process of its own. Without it: `none` for built-in plugins, `process` for all others.",
     ),
-  memory: bytes({ min: "64MiB", max: "64GiB" })
+  memory: bytes({ min: "32MiB", max: "64GiB" })
     .prefault("256MiB")
-    .describe("Most memory of an isolated plugin: beyond it, it is killed and started again."),
+    .describe(
+      "Most memory that an isolated plugin may take beside the runtime's own: beyond it, it is killed and started again. A `worker` is held to it in JavaScript's heap alone.",
+    ),
   deadline: duration({ min: "10ms", max: "1h" })
     .prefault("1s")
     .describe(

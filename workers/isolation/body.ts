@@ -55,6 +55,7 @@ export class Body {
 
   async #start(assignment: Assignment): Promise<void> {
     const { kind, name, version, module, config } = assignment;
+    this.#options.tell({ type: "began", rssBytes: process.memoryUsage.rss() });
     try {
       const definition =
         module === undefined ? await this.#options.findPlugin(name) : await loadPluginAt(module.url, module.digest);
@@ -65,7 +66,7 @@ export class Body {
       await plugin.init?.(config);
       this.#plugin = plugin;
       this.#assignment = assignment;
-      this.#options.tell({ type: "started", rssBytes: process.memoryUsage.rss() });
+      this.#options.tell({ type: "started" });
     } catch (error) {
       this.#options.tell({ type: "refused", error: thrownOf(error) });
     }

@@ -45,6 +45,8 @@ export class Isolate implements Runner {
   #why: Why | undefined;
   #nextId = 0;
   #heardAt = 0;
+  /** What the bare runtime takes, which is not the plugin's. */
+  #baseBytes = 0;
   #watch: Timer | undefined;
 
   constructor(options: IsolateOptions) {
@@ -56,7 +58,7 @@ export class Isolate implements Runner {
       isolation,
       onReport: (report) => this.#hear(report),
       onEnd: (how, isMemory) => this.#end(how, isMemory),
-      onLine: (line) => context.logger.info({ line }, "plugin wrote a line"),
+      onText: (text) => context.logger.info({ text }, "plugin wrote to its output"),
     });
   }
 
@@ -121,7 +123,7 @@ export class Isolate implements Runner {
     if (this.#calls.size === 0 || this.#death !== undefined) return;
     if (assignment.kind === "sink") this.#link.tell({ type: "ping" });
     const rssBytes = this.#link.rssBytes() ?? 0;
-    if (rssBytes > isolation.memoryBytes)
+    if (rssBytes > this.#baseBytes + isolation.memoryBytes)
       return this.#kill("plugin_memory", `took more than its ${mib(isolation.memoryBytes)} MiB of memory`);
     const silentMs = timers.now() - this.#heardAt;
     // What it said may lie unread while this loop was busy: read first, then judge.
@@ -161,6 +163,9 @@ export class Isolate implements Runner {
     this.#heardAt = this.#options.timers.now();
     const { logger, metrics } = this.#options.context;
     switch (report.type) {
+      case "began":
+        this.#baseBytes = report.rssBytes;
+        return;
       case "started":
         return this.#started.resolve();
       case "refused":

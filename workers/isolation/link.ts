@@ -1,16 +1,12 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
-import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { Worker } from "node:worker_threads";
 import type { Isolation } from "../../core/ingestion/revision.ts";
 import type { Order, Report } from "./messages.ts";
 
 const MIB = 1024 * 1024;
-/** Of a process's memory, what Node.js itself takes beside the heap of JavaScript. */
-const RUNTIME_MIB = 48;
-const HEAP_MIN_MIB = 16;
-const LINE_LENGTH_MAX = 1_000;
+const TEXT_LENGTH_MAX = 2_000;
 
 /** The owner's end of one isolate. */
 export interface Link {
@@ -26,8 +22,8 @@ export interface LinkOptions {
   readonly onReport: (report: Report) => void;
   /** Once: with how it ended. */
   readonly onEnd: (how: string, isMemory: boolean) => void;
-  /** A line that the plugin wrote to standard output or error. */
-  readonly onLine: (line: string) => void;
+  /** What the plugin wrote to standard output or error, as it came. */
+  readonly onText: (text: string) => void;
 }
 
 export function openLink(options: LinkOptions): Link {
@@ -35,7 +31,7 @@ export function openLink(options: LinkOptions): Link {
 }
 
 /** The heap of JavaScript is bounded; memory outside of it (Buffers, native code) is the whole process's. */
-function openThread({ isolation, onReport, onEnd, onLine }: LinkOptions): Link {
+function openThread({ isolation, onReport, onEnd, onText }: LinkOptions): Link {
   const worker = new Worker(ENTRY, {
     name: "plugin",
     stdout: true,
@@ -43,8 +39,8 @@ function openThread({ isolation, onReport, onEnd, onLine }: LinkOptions): Link {
     resourceLimits: { maxOldGenerationSizeMb: Math.ceil(isolation.memoryBytes / MIB) },
   });
   let failure: Error | undefined;
-  followLines(worker.stdout, onLine);
-  followLines(worker.stderr, onLine);
+  follow(worker.stdout, onText);
+  follow(worker.stderr, onText);
   worker.on("message", onReport);
   worker.on("error", (error) => (failure = error instanceof Error ? error : new Error(String(error))));
   worker.on("exit", (code) => {
@@ -58,8 +54,8 @@ function openThread({ isolation, onReport, onEnd, onLine }: LinkOptions): Link {
   };
 }
 
-function openProcess({ isolation, onReport, onEnd, onLine }: LinkOptions): Link {
-  const heapMib = Math.max(HEAP_MIN_MIB, Math.floor(isolation.memoryBytes / MIB) - RUNTIME_MIB);
+function openProcess({ isolation, onReport, onEnd, onText }: LinkOptions): Link {
+  const heapMib = Math.ceil(isolation.memoryBytes / MIB);
   const child = fork(ENTRY, {
     serialization: "advanced",
     execArgv: ["--disable-warning=ExperimentalWarning", `--max-old-space-size=${heapMib}`],
@@ -68,13 +64,13 @@ function openProcess({ isolation, onReport, onEnd, onLine }: LinkOptions): Link 
   killedFirst(child);
   let words = "";
   let isMemory = false;
-  if (child.stdout !== null) followLines(child.stdout, onLine);
+  if (child.stdout !== null) follow(child.stdout, onText);
   if (child.stderr !== null)
-    followLines(child.stderr, (line) => {
-      if (/^\w*Error\b/.test(line)) words = `: ${line}`;
-      // Of V8's own last words; nothing else tells why it aborted.
-      if (line.startsWith("FATAL ERROR:") && line.includes("heap")) isMemory = true;
-      onLine(line);
+    follow(child.stderr, (text) => {
+      words = /^\w*Error\b.*/m.exec(text)?.[0] ?? words;
+      // V8's own last words; nothing else tells why it aborted.
+      if (/^FATAL ERROR: .*heap/m.test(text)) isMemory = true;
+      onText(text);
     });
   let ended = false;
   const end = (how: string) => {
@@ -84,7 +80,7 @@ function openProcess({ isolation, onReport, onEnd, onLine }: LinkOptions): Link 
   };
   child.on("message", (report) => onReport(report as Report));
   child.on("error", (error) => end(error.message));
-  child.on("close", (code, signal) => end(`${signal ?? `exit code ${code}`}${words}`));
+  child.on("close", (code, signal) => end(`${signal ?? `exit code ${code}`}${words === "" ? "" : `: ${words}`}`));
   return {
     tell: (order) => {
       // One that just died tells by its end.
@@ -113,9 +109,10 @@ function rssOf(pid: number | undefined): number | undefined {
   }
 }
 
-function followLines(input: Readable, onLine: (line: string) => void): void {
-  createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY }).on("line", (line) => {
-    if (line !== "") onLine(line.slice(0, LINE_LENGTH_MAX));
+function follow(output: Readable, onText: (text: string) => void): void {
+  output.on("data", (chunk: Buffer) => {
+    const text = chunk.toString().trim().slice(0, TEXT_LENGTH_MAX);
+    if (text !== "") onText(text);
   });
 }
 

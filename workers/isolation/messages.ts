@@ -39,7 +39,9 @@ export type Order =
 
 /** From the isolate. */
 export type Report =
-  | { readonly type: "started"; readonly rssBytes: number }
+  /** Before the plugin is loaded. */
+  | { readonly type: "began"; readonly rssBytes: number }
+  | { readonly type: "started" }
   | { readonly type: "refused"; readonly error: Thrown }
   /** What is through of a transform order; none is a sign of life. */
   | {

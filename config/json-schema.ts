@@ -51,7 +51,9 @@ export function fileJsonSchema(plugins: readonly PluginDefinition[]): JsonSchema
 
 function addPluginOptions(use: JsonSchema, plugins: readonly PluginDefinition[]): void {
   if (use.properties?.name === undefined || plugins.length === 0) return;
-  use.properties.name = { ...use.properties.name, enum: plugins.map((plugin) => plugin.name) };
+  // A path or a package has a slash or a hyphen, a built-in plugin has neither.
+  const others = { type: "string", pattern: "[-/]" };
+  use.properties.name = { ...use.properties.name, anyOf: [{ enum: plugins.map((plugin) => plugin.name) }, others] };
   use.allOf = plugins.map((plugin) => ({
     if: { properties: { name: { const: plugin.name } }, required: ["name"] },
     // What a plugin requires may come from elsewhere (`--database-url`), so an editor does not insist.

@@ -15,6 +15,7 @@ import { ingest, type IngestOptions } from "./ingest.ts";
 import { machine } from "./lib/machine.ts";
 import { openLoopBench } from "./open-loop.ts";
 import { profile } from "./profile.ts";
+import { sinks } from "./sinks.ts";
 
 const RESULTS = resolve(import.meta.dirname, "results");
 
@@ -24,6 +25,7 @@ const BENCHES: Record<string, (options: IngestOptions) => Promise<unknown>> = {
   "open-loop": openLoopBench,
   profile,
   sink: () => script("postgres-sink.ts"),
+  sinks,
   log: () => script("log-append.ts"),
   growth,
   "log-growth": () => script("log-growth.ts"),

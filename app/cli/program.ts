@@ -2,6 +2,7 @@ import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import type { DevOptions } from "../dev.ts";
 import type { StartOptions } from "../start.ts";
 import { DATA_DIR_DEFAULT } from "./data-dir.ts";
+import { SORTS } from "./top/rows.ts";
 
 export interface ProgramOptions {
   readonly version: string;
@@ -20,6 +21,7 @@ export function createProgram(options: ProgramOptions): Command {
   addConfig(program);
   addSend(program);
   addAdmin(program);
+  addTop(program);
   addKeys(program);
   addPlugins(program);
   addSql(program);
@@ -181,6 +183,18 @@ function addAdmin(program: Command): void {
     .action(async (options) => {
       const { showLedger } = await import("./admin-commands.ts");
       await showLedger(options);
+    });
+}
+
+function addTop(program: Command): void {
+  admin(program, "top")
+    .description("watch tenants and lanes: what comes in, what is refused, who is behind and why")
+    .addOption(new Option("--sort <column>", "what comes first").choices(SORTS).default("backlog"))
+    .option("--interval <seconds>", "time between two looks", wholeNumber({ min: 1, max: 3600 }), 2)
+    .addHelpText("after", examples("pulsegate top --sort oldest", "pulsegate top --json --interval 10"))
+    .action(async ({ interval, ...options }) => {
+      const { showTop } = await import("./top-command.ts");
+      await showTop({ ...options, intervalSeconds: interval });
     });
 }
 

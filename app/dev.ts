@@ -1,7 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { join, resolve } from "node:path";
-import { loadConfig, parseConfig } from "../config/parse.ts";
+import { loadConfig, loadText } from "../config/parse.ts";
 import type { LoadedConfig, ParseResult } from "../config/parse.ts";
+import type { AdminToken } from "../config/revision.ts";
+import { hashApiKey } from "../core/ingestion/admit.ts";
 import { formatProblem } from "../config/problems.ts";
 import { makeFolder } from "../drivers/embedded/index.ts";
 import type { ProcessLogger } from "../observability/logger.ts";
@@ -43,7 +45,7 @@ export async function runDev(options: DevOptions): Promise<number> {
   }
   const dataDir = resolve(options.data);
   const adminToken = randomBytes(32).toString("base64url");
-  const load = (databaseUrl: string) => loadDev(options, { dataDir, adminToken, databaseUrl });
+  const load = (databaseUrl: string, text?: string) => loadDev(options, { dataDir, adminToken, databaseUrl }, text);
   const checked = await load(options.databaseUrl ?? ANY_DATABASE);
   if (!checked.ok) return refuse(checked);
   const logger = createLogger({
@@ -80,7 +82,8 @@ interface DevStart extends Life {
   readonly logger: ProcessLogger;
   /** As far as it is known before there is a database. */
   readonly config: LoadedConfig;
-  readonly load: (databaseUrl: string) => Promise<ParseResult>;
+  /** The file, or a text in its place. */
+  readonly load: (databaseUrl: string, text?: string) => Promise<ParseResult>;
 }
 
 async function startDev(start: DevStart): Promise<Gateway> {
@@ -95,7 +98,8 @@ async function startDev(start: DevStart): Promise<Gateway> {
   const loaded = await load(databaseUrl);
   if (!loaded.ok) throw new ConfigRefused(loaded);
   const reload = options.config === undefined ? undefined : { file: options.config, load: () => load(databaseUrl) };
-  const gateway = await startInstance({ ...opened, config: loaded.config, reload, logger, teardown });
+  const parse = (text: string): Promise<ParseResult> => load(databaseUrl, text);
+  const gateway = await startInstance({ ...opened, config: loaded.config, reload, parse, logger, teardown });
   teardown.add({ name: "runtime.json", share: 0.01, stop: () => removeRuntimeFile(dataDir, process.pid) });
   await announce({ gateway, options, dataDir, adminToken, databaseUrl });
   return gateway;
@@ -117,7 +121,8 @@ interface DevPlace {
   readonly databaseUrl: string;
 }
 
-async function loadDev(options: DevOptions, place: DevPlace): Promise<ParseResult> {
+/** The file, or a text in its place. */
+async function loadDev(options: DevOptions, place: DevPlace, text?: string): Promise<ParseResult> {
   const base = {
     plugins: PLUGINS,
     env: process.env,
@@ -125,19 +130,20 @@ async function loadDev(options: DevOptions, place: DevPlace): Promise<ParseResul
     pluginDefaults: { postgres_sink: { url: place.databaseUrl } },
   } as const;
   const result =
-    options.config === undefined
-      ? parseConfig({ ...base, text: DEV_CONFIG, file: "pulsegate dev" })
+    options.config === undefined || text !== undefined
+      ? await loadText({ ...base, text: text ?? DEV_CONFIG, file: options.config ?? "pulsegate dev" })
       : await loadConfig({ ...base, file: options.config });
   return result.ok ? { ok: true, config: atHome(result.config, options, place) } : result;
 }
 
 /** Dev decides where things are, whatever the file says: one data folder, the ports of the command line. */
 function atHome(config: LoadedConfig, options: DevOptions, { dataDir, adminToken }: DevPlace): LoadedConfig {
+  const own: AdminToken = { id: "dev", role: "admin", sha256: hashApiKey(adminToken) };
   const settings = {
     ...config.settings,
     log: { ...config.settings.log, path: join(dataDir, "log") },
     http: { ...config.settings.http, host: "127.0.0.1", port: options.port },
-    ops: { host: "127.0.0.1", port: options.opsPort, adminToken },
+    ops: { host: "127.0.0.1", port: options.opsPort, tokens: [own, ...config.settings.ops.tokens] },
   };
   // The demo key is no secret, and as a word it is also the demo tenant's name.
   return { ...config, settings, secrets: config.secrets.filter((secret) => secret !== DEMO_KEY) };

@@ -7,6 +7,9 @@ import type { ProcessSettings, RevisionDraft } from "../config/revision.ts";
 import type { Clock, Logger } from "../core/environment.ts";
 import { createIds } from "../core/canonical/id.ts";
 import { createAdmission } from "../core/ingestion/admit.ts";
+import { pausedLanes } from "../core/ingestion/lane-holds.ts";
+import { loadStoredKeys, withStoredKeys } from "../core/ingestion/stored-keys.ts";
+import type { StoredKeys } from "../core/ingestion/stored-keys.ts";
 import { fateOf } from "../core/ingestion/fate.ts";
 import { createIngestor } from "../core/ingestion/ingest.ts";
 import type { Revision } from "../core/ingestion/revision.ts";
@@ -16,14 +19,18 @@ import type { EmbeddedLog } from "../drivers/embedded/index.ts";
 import { METRICS_CONTENT_TYPE, mergeMetrics } from "../observability/metrics.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import { startWorkers } from "../workers/pool.ts";
+import { adminPorts } from "./admin-ports.ts";
 import { watchBacklog } from "./backlog.ts";
+import type { ConfigBook } from "./config-book.ts";
+import { followControl } from "./live-control.ts";
 import { adoptRevision, swapRevision } from "./revisions.ts";
 import { startRetention } from "./retention.ts";
 import type { Teardown } from "./teardown.ts";
 
 export interface GatewayOptions {
   readonly settings: ProcessSettings;
-  readonly draft: RevisionDraft;
+  /** Has the configuration that is to run, and runs what comes after it. */
+  readonly book: ConfigBook;
   readonly log: EmbeddedLog;
   readonly metrics: Metrics;
   readonly capacity: Capacity;
@@ -42,8 +49,6 @@ export interface Gateway {
   readonly dataUrl: string;
   readonly opsUrl: string;
   readonly revision: number;
-  /** Swaps to another configuration as a whole; rejects, and leaves the old one, when it can't be taken. */
-  apply(draft: RevisionDraft): Promise<Revision>;
   /** Keeps what was wrong with a configuration that was not accepted, for operators to read. */
   refuse(problems: readonly Problem[]): void;
   /** Resolves with the reason when the gateway can't go on: the process must end. */
@@ -52,9 +57,11 @@ export interface Gateway {
 
 /** Starts forward, each part on what the one before offers. Rejects when one can't start; those before it are the teardown's. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  const { settings, log, logger, metrics, clock, teardown } = options;
-  let revision = await adoptRevision(log, options.draft);
-  let config: ConfigState = stateOf(revision, clock);
+  const { settings, book, log, logger, metrics, clock, teardown } = options;
+  let revision = await adoptRevision(log, book.running.draft);
+  let config = stateOf(revision, clock);
+  let stored: StoredKeys = new Map();
+  let paused = await pausedLanes(log.control);
   let draining = false;
   const failed = Promise.withResolvers<Error>();
   void log.failed.then((error) => failed.resolve(error));
@@ -63,6 +70,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     count: settings.workers.threads,
     handle: (worker) => log.handle(worker),
     revision,
+    paused,
     logger,
     onFatal: (error) => failed.resolve(error),
   });
@@ -71,27 +79,47 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   teardown.add({ name: "retention", share: 0.01, stop: stopRetention });
 
   const admission = createAdmission(revision);
+  /** Those of the configuration and those made since; gives the time at which that changes by itself. */
+  const admit = (): number | undefined => {
+    const { tenants, changesAt } = withStoredKeys(revision.tenants, stored, clock.now());
+    admission.apply({ tenants });
+    return changesAt;
+  };
+  const live = await followControl({
+    control: log.control,
+    clock,
+    logger,
+    async load() {
+      stored = await loadStoredKeys(log.control);
+      const next = await pausedLanes(log.control);
+      if (next.join() !== paused.join()) await workers.hold(next);
+      paused = next;
+      return admit();
+    },
+  });
+  teardown.add({ name: "the watch of keys and lanes", share: 0.01, stop: () => live.stop() });
   const ids = createIds({ clock, randomFill: randomFillSync });
   const door = createDoor(revision, clock);
   const stopBacklog = watchBacklog({ log, door, tenants: () => revision.tenants, clock, logger });
   teardown.add({ name: "the watch of backlogs", share: 0.01, stop: stopBacklog });
+  const apply = async (draft: RevisionDraft): Promise<Revision> => {
+    // Lanes first, then the door: no event is accepted for a sink that has no lane yet.
+    const next = await swapRevision({ log, draft, running: revision, workers });
+    revision = next;
+    admit();
+    door.apply(next);
+    config = stateOf(next, clock);
+    metrics.config.running(next.number);
+    return next;
+  };
+  await book.attach({ apply, state: () => config });
   const ops = await startOps({
     ...settings.ops,
     checks: [{ name: "log", check: () => log.probe() }],
     draining: () => draining,
     metrics: async () => mergeMetrics([await metrics.collect(), ...(await workers.scrape())]),
     metricsContentType: METRICS_CONTENT_TYPE,
-    admin:
-      settings.ops.adminToken === undefined
-        ? undefined
-        : {
-            token: settings.ops.adminToken,
-            reader: log,
-            lanes: log,
-            laneStatus: async () =>
-              (await workers.status()).map((lane) => ({ ...lane, lastError: lane.lastError?.message })),
-            config: () => config,
-          },
+    admin: adminPorts({ log, book, workers, live, revision: () => revision, clock }),
     ids,
     logger,
     clock,
@@ -134,16 +162,6 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     get revision() {
       return revision.number;
     },
-    async apply(draft) {
-      // Lanes first, then the door: no event is accepted for a sink that has no lane yet.
-      const next = await swapRevision({ log, draft, running: revision, workers });
-      admission.apply(next);
-      door.apply(next);
-      revision = next;
-      config = stateOf(next, clock);
-      metrics.config.running(next.number);
-      return next;
-    },
     refuse(problems) {
       config = { ...config, refused: { at: clock.now(), problems } };
       metrics.config.refused();
@@ -152,7 +170,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   };
 }
 
-function stateOf(revision: Revision, clock: Clock): ConfigState {
+function stateOf(revision: Revision, clock: Clock): Omit<ConfigState, "origin"> {
   return { revision: revision.number, appliedAt: clock.now(), tenantIds: revision.tenants.map((tenant) => tenant.id) };
 }
 

@@ -11,6 +11,8 @@ import type { ProcessLogger } from "../observability/logger.ts";
 import { createMetrics } from "../observability/metrics.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import { systemClock } from "../observability/system-clock.ts";
+import { PLUGINS } from "../plugins/registry.ts";
+import { ConfigBook } from "./config-book.ts";
 import { startGateway } from "./gateway.ts";
 import type { Gateway } from "./gateway.ts";
 import type { Teardown } from "./teardown.ts";
@@ -20,6 +22,8 @@ export interface InstanceOptions extends Opened {
   readonly config: LoadedConfig;
   /** The file to follow, and how to read it again; absent when there is none. */
   readonly reload?: { readonly file: string; readonly load: () => Promise<ParseResult> } | undefined;
+  /** Reads a text as the file is read. */
+  readonly parse: (text: string) => Promise<ParseResult>;
   readonly logger: ProcessLogger;
   readonly teardown: Teardown;
 }
@@ -68,13 +72,20 @@ function told(metrics: LogMetrics, capacity: Capacity): LogMetrics["commit"] {
 export async function startInstance(options: InstanceOptions): Promise<Gateway> {
   const { config, log, metrics, capacity, logger, teardown } = options;
   logger.addSecrets(config.secrets);
-  const { settings, draft } = config;
-  const gateway = await startGateway({ settings, draft, log, metrics, capacity, logger, clock: systemClock, teardown });
-  await follow(options, gateway);
+  const onSecrets = (secrets: readonly string[]): void => logger.addSecrets(secrets);
+  const parts = { control: log.control, parse: options.parse, plugins: PLUGINS, onSecrets, clock: systemClock };
+  const book = await ConfigBook.open(parts, config);
+  // The log is open already, where the file says.
+  const settings = { ...book.running.settings, log: config.settings.log };
+  const gateway = await startGateway({ settings, book, log, metrics, capacity, logger, clock: systemClock, teardown });
+  await follow(options, { gateway, book });
   return gateway;
 }
 
-async function follow({ reload, config, logger, teardown }: InstanceOptions, gateway: Gateway): Promise<void> {
+async function follow(
+  { reload, config, logger, teardown }: InstanceOptions,
+  { gateway, book }: { readonly gateway: Gateway; readonly book: ConfigBook },
+): Promise<void> {
   if (reload === undefined) return;
   const watch = await watchConfig({
     ...reload,
@@ -83,7 +94,7 @@ async function follow({ reload, config, logger, teardown }: InstanceOptions, gat
     async onConfig(next) {
       logger.addSecrets(next.secrets);
       const before = gateway.revision;
-      const { number } = await gateway.apply(next.draft);
+      const { number } = await book.fileChanged(next);
       if (number !== before) logger.info({ revision: number }, "configuration changed");
       const fixed = changedSettings(config.settings, next.settings);
       if (fixed.length > 0) logger.warn({ settings: fixed }, "these settings take effect at the next start");

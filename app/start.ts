@@ -1,4 +1,4 @@
-import { loadConfig } from "../config/parse.ts";
+import { loadConfig, loadText } from "../config/parse.ts";
 import type { ParseResult } from "../config/parse.ts";
 import { formatProblem } from "../config/problems.ts";
 import { createLogger } from "../observability/logger.ts";
@@ -15,7 +15,9 @@ export interface StartOptions {
 
 /** `pulsegate start`: runs until SIGTERM or SIGINT. Returns the exit code. */
 export async function runStart({ config: file, role }: StartOptions): Promise<number> {
-  const load = (): Promise<ParseResult> => loadConfig({ file, plugins: PLUGINS, env: process.env, mode: "production" });
+  const options = { file, plugins: PLUGINS, env: process.env, mode: "production" } as const;
+  const load = (): Promise<ParseResult> => loadConfig(options);
+  const parse = (text: string): Promise<ParseResult> => loadText({ ...options, text });
   const loaded = await load();
   if (!loaded.ok) {
     for (const problem of loaded.problems) console.error(formatProblem(problem));
@@ -29,7 +31,7 @@ export async function runStart({ config: file, role }: StartOptions): Promise<nu
       const opened = await openLog({ config: loaded.config, logger, teardown });
       asked.throwIfAborted();
       const reload = { file, load };
-      const gateway = await startInstance({ config: loaded.config, reload, ...opened, logger, teardown });
+      const gateway = await startInstance({ config: loaded.config, reload, parse, ...opened, logger, teardown });
       logger.info({ data: gateway.dataUrl, ops: gateway.opsUrl, revision: gateway.revision }, "ready");
       return gateway;
     });

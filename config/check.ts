@@ -25,6 +25,10 @@ export function checkMeaning(options: CheckOptions): Problem[] {
     for (const key of keys) checkKey(key, options.mode, report);
     checkSinks(listAt(options.value, [...path, "plugins", "sinks"]), report, options.plugins);
   }
+  const tokens = listAt(options.value, ["ops", "tokens"]);
+  unique(tokens, report, { what: "token", key: "id", hint: "each token needs an id of its own" });
+  const known = tenants.map(({ value }) => valueAt(value, ["id"]));
+  for (const token of tokens) checkToken(token, { mode: options.mode, tenants: known }, report);
   const allKeys = tenants.flatMap(({ path }) => listAt(options.value, [...path, "keys"]));
   const hint = "one key can't speak for two; make another with `pulsegate keys create`";
   unique(allKeys, report, { what: "key", key: "sha256", hint });
@@ -67,6 +71,27 @@ function checkKey({ path, value }: Item, mode: CheckOptions["mode"], report: Rep
     report(path, '"key" and "sha256" say the same thing', "keep one of them");
   } else if (plain === undefined && sha256 === undefined && value !== null && typeof value === "object") {
     report(path, '"sha256" is missing', "`pulsegate keys create` makes a key and prints the line");
+  }
+}
+
+function checkToken(
+  { path, value }: Item,
+  { mode, tenants }: { readonly mode: CheckOptions["mode"]; readonly tenants: readonly unknown[] },
+  report: Report,
+): void {
+  const plain = valueAt(value, ["token"]);
+  const sha256 = valueAt(value, ["sha256"]);
+  const tenant = valueAt(value, ["tenant"]);
+  if (plain !== undefined && mode !== "dev") {
+    const hint = "put its sha256 there: `printf %s TOKEN | sha256sum`";
+    report([...path, "token"], "a token in plain text is for `pulsegate dev` only", hint);
+  } else if (plain !== undefined && sha256 !== undefined) {
+    report(path, '"token" and "sha256" say the same thing', "keep one of them");
+  } else if (plain === undefined && sha256 === undefined && value !== null && typeof value === "object") {
+    report(path, '"sha256" is missing', "`openssl rand -base64 32` makes a good token, `sha256sum` its hash");
+  }
+  if (tenant !== undefined && !tenants.includes(tenant)) {
+    report([...path, "tenant"], `there is no tenant ${JSON.stringify(tenant)}`, "name one of `tenants:`");
   }
 }
 

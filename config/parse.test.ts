@@ -57,7 +57,7 @@ describe("a valid file", () => {
     expect(draft.limits.eventBytesMax).toBe(2 ** 20);
     expect(settings).toMatchObject({
       http: { host: "127.0.0.1", port: 8080 },
-      ops: { host: "127.0.0.1", port: 8081, adminToken: undefined },
+      ops: { host: "127.0.0.1", port: 8081, tokens: [] },
       log: { driver: "embedded", retentionMs: 7 * 86_400_000, dedupWindowMs: 86_400_000 },
     });
   });

@@ -68,11 +68,16 @@ export async function loadConfig(options: Omit<ParseOptions, "text" | "external"
     const hint = "check the path given with --config";
     return { ok: false, problems: [{ file: options.file, line: 1, column: 1, message: reason, hint }] };
   }
-  const { source, substituted, folder } = readSource({ ...options, text });
+  return loadText({ ...options, text });
+}
+
+/** As `loadConfig`, for a text that stands in for the file. */
+export async function loadText(options: Omit<ParseOptions, "external">): Promise<ParseResult> {
+  const { source, substituted, folder } = readSource(options);
   const isReadable = source.syntax.every((problem) => problem.readable);
   const value = isReadable ? source.toValue() : undefined;
   const external = await inspectExternal({ value, substituted, plugins: options.plugins, folder });
-  return parseConfig({ ...options, text, external });
+  return parseConfig({ ...options, external });
 }
 
 /** The configuration that a text stands for, or everything that is wrong with it. */
@@ -136,6 +141,7 @@ function interpret({ options, source, substituted, problems, folder }: Interpret
   });
   const settings = settingsOf(parsed as ParsedConfig, {
     resolvePath: (path) => resolve(folder, path),
+    hashKey: hashApiKey,
     cores: availableParallelism(),
   });
   return { ok: true, config: { draft, settings, secrets, source, substituted, uses: plugins.uses } };

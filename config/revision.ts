@@ -18,8 +18,12 @@ export interface ProcessSettings {
     readonly dedupBytesMax: number;
   };
   readonly http: { readonly host: string; readonly port: number; readonly memoryBytesMax: number };
-  /** Without a token there is no admin API. */
-  readonly ops: { readonly host: string; readonly port: number; readonly adminToken: string | undefined };
+  readonly ops: {
+    readonly host: string;
+    readonly port: number;
+    /** Without any the admin API is off. Unlike the rest these change on reload. */
+    readonly tokens: readonly AdminToken[];
+  };
   readonly workers: { readonly threads: number };
   readonly logging: { readonly level: "debug" | "info" | "warn" | "error" };
   readonly shutdownGraceMs: number;
@@ -28,15 +32,26 @@ export interface ProcessSettings {
 type ParsedTenant = ParsedConfig["tenants"][number];
 type ParsedSink = ParsedTenant["plugins"]["sinks"][number];
 
+/** Who may use the admin API, and for what. */
+export interface AdminToken {
+  readonly id: string;
+  readonly role: "viewer" | "operator" | "admin";
+  /** Undefined: all tenants, and what belongs to none. */
+  readonly tenantId?: string | undefined;
+  /** Lower-case hex. */
+  readonly sha256: string;
+}
+
 export interface SettingsOptions {
   /** Makes a path of the file absolute. */
   readonly resolvePath: (path: string) => string;
+  readonly hashKey: (key: string) => string;
   readonly cores: number;
 }
 
 const THREADS_AUTO_MAX = 8;
 
-export function settingsOf(parsed: ParsedConfig, { resolvePath, cores }: SettingsOptions): ProcessSettings {
+export function settingsOf(parsed: ParsedConfig, { resolvePath, hashKey, cores }: SettingsOptions): ProcessSettings {
   const { log, http, ops, workers } = parsed;
   const threadsAuto = Math.min(Math.max(cores - 1, 1), THREADS_AUTO_MAX);
   return {
@@ -48,11 +63,19 @@ export function settingsOf(parsed: ParsedConfig, { resolvePath, cores }: Setting
       dedupBytesMax: log.dedup_bytes_max,
     },
     http: { host: http.host, port: http.port, memoryBytesMax: http.memory_bytes_max },
-    ops: { host: ops.host, port: ops.port, adminToken: ops.admin_token },
+    ops: { host: ops.host, port: ops.port, tokens: tokensOf(ops, hashKey) },
     workers: { threads: workers.threads === "auto" ? threadsAuto : workers.threads },
     logging: parsed.logging,
     shutdownGraceMs: parsed.shutdown_grace,
   };
+}
+
+function tokensOf(ops: ParsedConfig["ops"], hashKey: (text: string) => string): AdminToken[] {
+  const named = ops.tokens.map(({ id, role, tenant, sha256, token }): AdminToken => {
+    return { id, role, tenantId: tenant, sha256: token === undefined ? (sha256 ?? "").toLowerCase() : hashKey(token) };
+  });
+  if (ops.admin_token === undefined) return named;
+  return [{ id: "admin_token", role: "admin", sha256: hashKey(ops.admin_token) }, ...named];
 }
 
 export type ResolvedPlugin = Pick<PluginUse, "name" | "config" | "module">;
@@ -148,5 +171,8 @@ export function changedSettings(before: ProcessSettings, after: ProcessSettings)
       ),
     );
   const now = flat(after);
-  return [...flat(before)].filter(([name, value]) => now.get(name) !== value).map(([name]) => name);
+  now.delete("ops.tokens");
+  const was = flat(before);
+  was.delete("ops.tokens");
+  return [...was].filter(([name, value]) => now.get(name) !== value).map(([name]) => name);
 }

@@ -176,6 +176,34 @@ const Http = z.strictObject({
     ),
 });
 
+const AdminToken = z.strictObject({
+  id: z
+    .string()
+    .regex(PART_PATTERN, "expected 1 to 64 letters, digits, _ . or -")
+    .describe("Names whoever holds the token, in the audit stream; unique."),
+  role: z
+    .enum(["viewer", "operator", "admin"])
+    .describe(
+      "`viewer` looks; `operator` also acts on lanes, dead letters and jobs; `admin` also on keys and configuration.",
+    ),
+  tenant: z
+    .string()
+    .regex(NAME_PATTERN, "expected 1 to 128 letters, digits, _ . : or -")
+    .optional()
+    .describe("The token is for this tenant alone. Without it, for all."),
+  sha256: z
+    .string()
+    .regex(SHA256_PATTERN, "expected the token's SHA-256 as 64 hexadecimal digits: `printf %s TOKEN | sha256sum`")
+    .optional()
+    .describe("SHA-256 of the token's text, hexadecimal."),
+  token: z
+    .string()
+    .min(16, "must have at least 16 characters")
+    .optional()
+    .meta({ secret: true })
+    .describe("The token in plain text. For `pulsegate dev` only; refused elsewhere."),
+});
+
 const Ops = z.strictObject({
   host: host().prefault("127.0.0.1").describe("Address of health, metrics and the admin API."),
   port: port().prefault(8081).describe("Port of health, metrics and the admin API; 0 takes a free one."),
@@ -184,7 +212,8 @@ const Ops = z.strictObject({
     .min(16, "must have at least 16 characters: `openssl rand -base64 32` makes a good one")
     .optional()
     .meta({ secret: true })
-    .describe("Bearer token of the admin API. Without it the admin API is off."),
+    .describe("A bearer token of the admin API with all rights. With neither this nor `tokens` the admin API is off."),
+  tokens: z.array(AdminToken).prefault([]).describe("Who may use the admin API. Takes effect on reload."),
 });
 
 const Limits = z.strictObject({

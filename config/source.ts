@@ -31,6 +31,8 @@ export interface Source {
   /** Where a line and column of the text at a path stand in the file. */
   placeInText(path: Path, within: Place): Place;
   has(path: Path): boolean;
+  /** Each string as it stands in the text, quotes and all: where it begins and ends. In the order of the text. */
+  strings(): ReadonlyArray<{ readonly path: Path; readonly from: number; readonly to: number }>;
   /** Calls back with each string scalar and its path; what is returned takes its place. */
   replaceStrings(replace: (text: string, path: Path) => string): void;
 }
@@ -55,6 +57,7 @@ export function parseSource(text: string, file: string): Source {
       return placeAt(offset ?? offsetOf(doc, path));
     },
     has: (path) => nodeAt(doc, path) !== undefined,
+    strings: () => stringsOf(doc),
     replaceStrings: (replace) => {
       replaceStrings(doc, replace);
     },
@@ -123,6 +126,18 @@ function keyOffset(node: Node | undefined, key: string): number | undefined {
   if (!isMap(node)) return undefined;
   const keyNode = pairOf(node.items, key)?.key;
   return isNode(keyNode) ? keyNode.range?.[0] : undefined;
+}
+
+function stringsOf(doc: Document): Array<{ path: Path; from: number; to: number }> {
+  const found: Array<{ path: Path; from: number; to: number }> = [];
+  visit(doc, {
+    Scalar(key, scalar: Scalar, ancestors) {
+      if (key === "key" || typeof scalar.value !== "string" || !scalar.range) return;
+      const [from, to] = scalar.range;
+      found.push({ path: pathOf([...ancestors, scalar]), from, to });
+    },
+  });
+  return found;
 }
 
 function replaceStrings(doc: Document, replace: (text: string, path: Path) => string): void {

@@ -143,7 +143,7 @@ export class LaneReport {
   }
 }
 
-interface Head {
+export interface Head {
   readonly event_id?: string;
   readonly event_type?: string;
   readonly trace_id?: string;
@@ -152,7 +152,7 @@ interface Head {
 const PAYLOAD_MARK = ',"payload":';
 
 /** The names of an event even if a plugin spoiled the decoded one, or if its bytes can't be decoded. */
-function headOf(bytes: Buffer): Head {
+export function headOf(bytes: Buffer): Head {
   try {
     return JSON.parse(`${bytes.toString("utf8", 0, bytes.indexOf(PAYLOAD_MARK))}}`) as Head;
   } catch {

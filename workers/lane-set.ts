@@ -78,14 +78,23 @@ export class LaneSet {
     }
   }
 
-  /** Makes the running lanes those of the revision in the slots held. Safe to repeat after a failure of the store. */
-  async match(revision: Revision, held: ReadonlyMap<number, Claim>): Promise<void> {
+  /**
+   * Makes the running lanes those of the revision in the slots held, without those that an operator has
+   * paused (lane keys). Safe to repeat after a failure of the store.
+   */
+  async match(
+    revision: Revision,
+    held: ReadonlyMap<number, Claim>,
+    paused: ReadonlySet<string> = new Set(),
+  ): Promise<void> {
     const known = await this.#deps.log.lanes();
     const plans = lanesOf(
       revision,
       known.map(({ lane }) => lane),
     );
-    for (const [key, plan] of plans) if (!held.has(slotOf(plan.lane.stream))) plans.delete(key);
+    for (const [key, plan] of plans) {
+      if (!held.has(slotOf(plan.lane.stream)) || paused.has(key)) plans.delete(key);
+    }
     const stopped = await this.#stopOthers(plans, held);
     await this.#closeUnused(plans);
     // Lanes that were just drained have moved since.

@@ -1,11 +1,14 @@
 import { type ErrorCode, ERROR_CODES, PulseGateError } from "../core/canonical/errors.ts";
 import type { LogFields, Logger } from "../core/environment.ts";
 import type { Revision } from "../core/ingestion/revision.ts";
+import type { SkipRequest } from "./skip.ts";
 
 /** What a worker thread is started with. */
 export interface ThreadData {
   readonly workerId: string;
   readonly revision: Revision;
+  /** Keys of lanes that an operator has paused. */
+  readonly paused: readonly string[];
   /** From the log driver; see `attach` of `serveWorker`. */
   readonly handle: unknown;
   readonly windowBytesMax: number | undefined;
@@ -13,6 +16,8 @@ export interface ThreadData {
 
 export type Request =
   | { readonly type: "apply"; readonly revision: Revision }
+  | { readonly type: "hold"; readonly paused: readonly string[] }
+  | { readonly type: "skip"; readonly skip: SkipRequest }
   | { readonly type: "status" }
   | { readonly type: "scrape" }
   | { readonly type: "stop"; readonly deadlineMs: number };

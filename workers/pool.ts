@@ -1,4 +1,4 @@
-import { isErrorCode } from "../core/canonical/errors.ts";
+import { isErrorCode, PulseGateError } from "../core/canonical/errors.ts";
 import type { Clock, Logger, Random } from "../core/environment.ts";
 import type { Revision } from "../core/ingestion/revision.ts";
 import { fullJitterMs } from "../core/qps/backoff.ts";
@@ -6,6 +6,7 @@ import type { MetricsSnapshot } from "../observability/metrics.ts";
 import { systemClock } from "../observability/system-clock.ts";
 import type { LaneStatus } from "./lane-status.ts";
 import type { Request } from "./messages.ts";
+import type { SkipRequest } from "./skip.ts";
 import { ThreadEnded, ThreadLink } from "./thread-link.ts";
 
 /** Of the time to stop, kept for closing plugins and the log after the lanes were cut off. */
@@ -23,6 +24,8 @@ export interface PoolOptions {
   /** The log's handle for one worker, plain data for its thread; asked for anew at each restart. */
   readonly handle: (worker: { readonly index: number; readonly count: number }) => unknown;
   readonly revision: Revision;
+  /** Keys of lanes that an operator has paused. */
+  readonly paused?: readonly string[] | undefined;
   readonly logger: Logger;
   /** The workers can't go on: the log is damaged, or a thread dies again and again. */
   readonly onFatal: (error: Error) => void;
@@ -37,6 +40,10 @@ export interface PoolOptions {
 export interface WorkerPool {
   /** As `LaneWorker.apply`, on every thread. */
   apply(revision: Revision): Promise<void>;
+  /** As `LaneWorker.hold`, on every thread. */
+  hold(paused: readonly string[]): Promise<void>;
+  /** As `LaneWorker.skip`; rejects with `overloaded` when no live thread has the lane just now. */
+  skip(request: SkipRequest): Promise<void>;
   /** Metrics of each live thread, lags just measured. */
   scrape(): Promise<MetricsSnapshot[]>;
   /** The lanes of all live threads. */
@@ -56,6 +63,12 @@ export async function startWorkers(options: PoolOptions): Promise<WorkerPool> {
   }
   return {
     apply: async (revision) => void (await Promise.all(members.map((member) => member.apply(revision)))),
+    hold: async (paused) => void (await Promise.all(members.map((member) => member.hold(paused)))),
+    skip: async (skip) => {
+      const answers = await Promise.all(members.map((member) => member.tryAsk<boolean>({ type: "skip", skip })));
+      if (answers.flat().includes(true)) return;
+      throw new PulseGateError("overloaded", "no worker has this lane just now: try again in a moment");
+    },
     scrape: async () =>
       (await Promise.all(members.map((member) => member.tryAsk<MetricsSnapshot>({ type: "scrape" })))).flat(),
     status: async () =>
@@ -71,6 +84,7 @@ class Member {
   readonly #clock: Clock;
   readonly #stopped = new AbortController();
   #revision: Revision;
+  #paused: readonly string[];
   #link: ThreadLink | undefined;
   #startedAt = 0;
   #failures = 0;
@@ -80,6 +94,7 @@ class Member {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#revision = options.revision;
+    this.#paused = options.paused ?? [];
   }
 
   async start(): Promise<void> {
@@ -98,6 +113,12 @@ class Member {
       if (this.#revision === revision) this.#revision = before;
       throw error;
     }
+  }
+
+  async hold(paused: readonly string[]): Promise<void> {
+    // Kept whatever comes: what an operator has paused stays so in every thread that starts from here on.
+    this.#paused = paused;
+    await this.#askWhoeverRuns({ type: "hold", paused });
   }
 
   /** The answer in a list, or an empty one while the thread is being restarted. */
@@ -136,7 +157,13 @@ class Member {
     this.#startedAt = this.#clock.monotonic();
     this.#link = new ThreadLink({
       entry: entry ?? THREAD_ENTRY,
-      data: { workerId: `worker-${index}`, revision: this.#revision, handle: handle({ index, count }), windowBytesMax },
+      data: {
+        workerId: `worker-${index}`,
+        revision: this.#revision,
+        paused: this.#paused,
+        handle: handle({ index, count }),
+        windowBytesMax,
+      },
       logger,
     });
     return this.#link;
@@ -162,8 +189,8 @@ class Member {
     return fullJitterMs({ attempt: this.#failures, minMs: RESTART_MIN_MS, maxMs: RESTART_MAX_MS, random });
   }
 
-  /** A thread that dies meanwhile is replaced by one that starts with the revision: then all is done, too. */
-  async #askWhoeverRuns(request: Request & { readonly type: "apply" }): Promise<void> {
+  /** A thread that dies meanwhile is replaced by one that starts with the revision and the holds: then all is done, too. */
+  async #askWhoeverRuns(request: Request & { readonly type: "apply" | "hold" }): Promise<void> {
     while (!this.#stopped.signal.aborted) {
       const link = this.#link;
       try {

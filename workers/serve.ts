@@ -51,7 +51,7 @@ interface Thread {
 }
 
 async function startThread({ attach, findPlugin, flightFolder }: ServeOptions, logger: Logger): Promise<Thread> {
-  const { handle, workerId, revision, windowBytesMax } = workerData as ThreadData;
+  const { handle, workerId, revision, paused, windowBytesMax } = workerData as ThreadData;
   const metrics = createMetrics();
   const log = await attach(handle);
   const flights = flightFolder?.(handle, workerId);
@@ -60,6 +60,7 @@ async function startThread({ attach, findPlugin, flightFolder }: ServeOptions, l
     flights: flights === undefined ? undefined : (key) => new FlightFile(flights, key),
     workerId,
     revision,
+    paused,
     findPlugin,
     clock: systemClock,
     random: Math.random,
@@ -83,6 +84,10 @@ async function handle({ worker, metrics, log }: Thread, request: Request): Promi
   switch (request.type) {
     case "apply":
       return worker.apply(request.revision);
+    case "hold":
+      return worker.hold(request.paused);
+    case "skip":
+      return worker.skip(request.skip);
     case "status":
       return worker.status();
     case "scrape":

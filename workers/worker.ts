@@ -1,6 +1,14 @@
 import { PulseGateError } from "../core/canonical/errors.ts";
 import type { Clock, Logger, Random } from "../core/environment.ts";
-import { type Claim, type Claims, type LaneStore, type LogReader, streamKey } from "../core/ingestion/log.ts";
+import {
+  type Claim,
+  type Claims,
+  laneKey,
+  type LaneStore,
+  type LogReader,
+  slotOf,
+  streamKey,
+} from "../core/ingestion/log.ts";
 import type { LaneMetrics } from "../core/ingestion/metrics.ts";
 import type { Revision } from "../core/ingestion/revision.ts";
 import type { PluginDefinition, PluginMetrics } from "../plugins/contract.ts";
@@ -12,6 +20,7 @@ import { storeBackoffMs } from "./lane-commit.ts";
 import { type LaneStatus, measureLanes, statusOf } from "./lane-status.ts";
 import { Pace } from "./pace.ts";
 import { ReadBudget } from "./read-budget.ts";
+import { skipPosition, type SkipRequest } from "./skip.ts";
 import { Timers } from "./timers.ts";
 
 /** Bytes that the lanes of one worker hold or read ahead, in all. */
@@ -26,6 +35,8 @@ export interface WorkerOptions {
   /** Unique among the workers that share the log. */
   readonly workerId: string;
   readonly revision: Revision;
+  /** As `LaneWorker.hold`. */
+  readonly paused?: readonly string[] | undefined;
   readonly findPlugin: (name: string) => PluginDefinition | undefined;
   readonly clock: Clock;
   readonly random: Random;
@@ -45,6 +56,13 @@ export interface LaneWorker {
    * changing nothing, if the revision names an unknown plugin.
    */
   apply(revision: Revision): Promise<void>;
+  /**
+   * Runs all lanes but these (lane keys). Resolves when those that are paused now have finished what was
+   * under way and committed it, and the others run.
+   */
+  hold(paused: readonly string[]): Promise<void>;
+  /** Settles the event at a paused lane's cursor as a dead letter. False when the lane's slot isn't held here; rejects with `conflict`. */
+  skip(request: SkipRequest): Promise<boolean>;
   status(): Promise<LaneStatus[]>;
   /** Reports lag and breaker of every lane to the metrics. */
   measure(): Promise<void>;
@@ -65,6 +83,7 @@ class Worker implements LaneWorker {
   readonly #lanes: LaneSet;
   readonly #ended = new AbortController();
   #revision: Revision;
+  #paused: ReadonlySet<string>;
   #claims: Claims | undefined;
   #held: ReadonlyMap<number, Claim> = new Map();
   #arrivals: AbortController | undefined;
@@ -76,6 +95,7 @@ class Worker implements LaneWorker {
     const { log, clock, random, logger, metrics, findPlugin } = options;
     this.#options = options;
     this.#revision = options.revision;
+    this.#paused = new Set(options.paused);
     this.#deps = {
       log,
       random,
@@ -103,6 +123,28 @@ class Worker implements LaneWorker {
       this.#revision = revision;
       await this.#reconcile();
     });
+  }
+
+  hold(paused: readonly string[]): Promise<void> {
+    return this.#serially(async () => {
+      this.#paused = new Set(paused);
+      await this.#reconcile();
+    });
+  }
+
+  async skip(request: SkipRequest): Promise<boolean> {
+    const { log, clock } = this.#options;
+    let isOurs = false;
+    // Between two reconciles: nobody starts the lane meanwhile.
+    await this.#serially(async () => {
+      const claim = this.#held.get(slotOf(request.lane.stream));
+      if (claim === undefined) return;
+      isOurs = true;
+      const key = laneKey(request.lane);
+      if (!this.#paused.has(key)) throw new PulseGateError("conflict", `the lane ${key} runs: pause it first`);
+      await skipPosition({ log, claim, clock, configRevision: this.#revision.number }, request);
+    });
+    return isOurs;
   }
 
   async status(): Promise<LaneStatus[]> {
@@ -169,7 +211,7 @@ class Worker implements LaneWorker {
     for (let attempt = 1; !this.#ended.signal.aborted; attempt++) {
       try {
         this.#listen();
-        return await this.#lanes.match(this.#revision, this.#held);
+        return await this.#lanes.match(this.#revision, this.#held, this.#paused);
       } catch (error) {
         this.#storeFailed("open lanes", error);
         await this.#deps.timers.pause(storeBackoffMs(this.#deps, attempt));

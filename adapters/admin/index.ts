@@ -13,7 +13,7 @@ import { asPulseGateError, sendProblem } from "./reply.ts";
 import { addAdminRoutes } from "./routes.ts";
 
 export type { HealthCheck } from "./health.ts";
-export type { AdminPorts, ConfigState, LaneStatus } from "./ports.ts";
+export type { AdminPorts, ConfigPort, ConfigState, RevisionDiff, RevisionInfo } from "./ports.ts";
 
 export interface OpsOptions {
   readonly host: string;
@@ -26,8 +26,7 @@ export interface OpsOptions {
   /** Prometheus text. */
   readonly metrics: () => Promise<string>;
   readonly metricsContentType: string;
-  /** Absent: the admin API is off. */
-  readonly admin?: AdminPorts | undefined;
+  readonly admin: AdminPorts;
   readonly ids: Pick<Ids, "traceId">;
   readonly logger: Logger;
   readonly clock: Clock;
@@ -44,7 +43,7 @@ const READY_TIMEOUT_MS = 2_000;
 const READY_CACHE_MS = 1_000;
 const PARAM_LENGTH_MAX = 1_024;
 
-/** The operations port: health, metrics and, with a token, the admin API. Rejects when it can't listen. */
+/** The operations port: health, metrics and, the admin API. Rejects when it can't listen. */
 export async function startOps(options: OpsOptions): Promise<OpsServer> {
   const app = fastify({
     logger: false,
@@ -61,7 +60,7 @@ export async function startOps(options: OpsOptions): Promise<OpsServer> {
   const refuseOtherMethods = knownPaths(app);
   addProbes(app, options);
   refuseOtherMethods();
-  if (options.admin !== undefined) await addAdminRoutes(app, options.admin);
+  await addAdminRoutes(app, options.admin);
   await app.listen({ host: options.host, port: options.port });
   const { address, port } = app.server.address() as AddressInfo;
   return { address: { host: address, port }, close: (deadlineMs) => close(app, options.logger, deadlineMs) };
@@ -80,7 +79,7 @@ async function close(app: FastifyInstance, logger: Logger, deadlineMs: number): 
   }
 }
 
-function addErrorHandlers(app: FastifyInstance, { logger, admin }: OpsOptions): void {
+function addErrorHandlers(app: FastifyInstance, { logger }: OpsOptions): void {
   app.setErrorHandler(async (thrown, request, reply) => {
     const error = asPulseGateError(thrown);
     if (error.code === "internal") {
@@ -89,9 +88,7 @@ function addErrorHandlers(app: FastifyInstance, { logger, admin }: OpsOptions): 
     await sendProblem(reply, error);
   });
   app.setNotFoundHandler(async (request, reply) => {
-    const off = admin === undefined && request.url.startsWith("/admin/");
-    const detail = off ? "the admin API is off: set ops.admin_token in the configuration" : `no ${request.url} here`;
-    await sendProblem(reply, new PulseGateError("not_found", detail));
+    await sendProblem(reply, new PulseGateError("not_found", `no ${request.url} here`));
   });
 }
 

@@ -1,14 +1,48 @@
-import type { LaneStore, LogReader } from "../../core/ingestion/log.ts";
+import type { Clock } from "../../core/environment.ts";
+import type { ControlStore, LaneId, LaneStore, LogReader } from "../../core/ingestion/log.ts";
+import type { Revision } from "../../core/ingestion/revision.ts";
 
-/** All that the admin API may look at. It changes nothing. */
+/** All that the admin API may look at and change. */
 export interface AdminPorts {
-  /** The bearer token that its callers must show. */
-  readonly token: string;
-  readonly reader: Pick<LogReader, "find" | "read" | "bounds">;
-  readonly lanes: Pick<LaneStore, "lanes" | "jobLanes" | "settlement" | "deadLetter" | "deadLetters" | "amendment">;
+  /** Those who may come in; asked at each request, so that a change counts at once. */
+  readonly tokens: () => readonly AdminToken[];
+  readonly reader: Pick<LogReader, "find" | "read" | "bounds" | "arrivals">;
+  readonly lanes: Pick<
+    LaneStore,
+    "lanes" | "jobLanes" | "loadLane" | "settlement" | "deadLetter" | "deadLetters" | "amendment"
+  >;
+  readonly control: ControlStore;
+  /** What runs now: tenants with the keys of the configuration, and their sinks. */
+  readonly revision: () => Revision;
+  readonly config: ConfigPort;
+  readonly workers: WorkersPort;
+  readonly plugins: readonly PluginInfo[];
+  /** Makes an instance of a sink of its own, tests its connection, closes it. Rejects with the reason. */
+  readonly checkSink: (tenantId: string, sink: string, signal: AbortSignal) => Promise<void>;
+  /** Lets stored keys count in this process at once; others follow by themselves. */
+  readonly keysChanged: () => Promise<void>;
+  readonly randomFill: (bytes: Uint8Array) => void;
+  readonly clock: Clock;
+}
+
+export type Role = "viewer" | "operator" | "admin";
+
+export interface AdminToken {
+  readonly id: string;
+  readonly role: Role;
+  /** Undefined: for all tenants, and for what belongs to none. */
+  readonly tenantId?: string | undefined;
+  /** Lower-case hex SHA-256 of the token's text. */
+  readonly sha256: string;
+}
+
+export interface WorkersPort {
   /** What the workers know of their lanes beyond the log, as far as they run here. */
-  readonly laneStatus: () => Promise<readonly LaneStatus[]>;
-  readonly config: () => ConfigState;
+  status(): Promise<readonly LaneStatus[]>;
+  /** Lets lane holds count in this process; resolves when no paused lane starts a delivery any more. */
+  holdsChanged(): Promise<void>;
+  /** Makes the event at a paused lane's cursor a dead letter. Rejects with `conflict` when the cursor is elsewhere or the lane isn't paused. */
+  skip(lane: LaneId, sequence: number, reason: string): Promise<void>;
 }
 
 export interface LaneStatus {
@@ -21,10 +55,49 @@ export interface LaneStatus {
   readonly lastError?: string | undefined;
 }
 
+export interface PluginInfo {
+  readonly name: string;
+  readonly kind: "transform" | "sink";
+  readonly version: string;
+  readonly summary: string;
+}
+
+export interface ConfigPort {
+  state(): ConfigState;
+  /** Everything that is wrong with a text; nothing changes. */
+  validate(text: string): Promise<readonly ConfigProblem[]>;
+  /** Makes a text the running revision; gives its number. Rejects with `ConfigRefused`. */
+  apply(text: string, by: string): Promise<number>;
+  /** Makes the text of an older revision run again, as a new one. Rejects with `not_found` when that text is not kept. */
+  rollBack(number: number, by: string): Promise<number>;
+  /** Those whose text is kept, the newest first. */
+  revisions(): Promise<readonly RevisionInfo[]>;
+  /** With its text, secrets masked. */
+  revision(number: number): Promise<(RevisionInfo & { readonly text: string }) | undefined>;
+  diff(from: number, to: number): Promise<RevisionDiff | undefined>;
+}
+
+export interface RevisionInfo {
+  readonly number: number;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  /** The file, or the admin API. */
+  readonly origin: "file" | "api";
+  readonly by: string;
+}
+
+export interface RevisionDiff {
+  /** Unified, of the masked texts; empty when they are the same. */
+  readonly text: string;
+  /** Whether a masked value differs. */
+  readonly secretsChanged: boolean;
+}
+
 export interface ConfigState {
   readonly revision: number;
   /** Milliseconds since the epoch. */
   readonly appliedAt: number;
+  readonly origin: "file" | "api";
   readonly tenantIds: readonly string[];
   /** The newest change that was not accepted, if it came after the running revision. */
   readonly refused?: { readonly at: number; readonly problems: readonly ConfigProblem[] } | undefined;

@@ -2,14 +2,14 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { startOps } from "../../adapters/admin/index.ts";
-import type { OpsServer } from "../../adapters/admin/index.ts";
 import { encodeParts } from "../../core/canonical/codec.ts";
 import { slotOf } from "../../core/ingestion/log.ts";
 import type { DeadLetter, LaneId } from "../../core/ingestion/log.ts";
 import { openMemoryLog } from "../../drivers/memory/index.ts";
 import type { MemoryLog } from "../../drivers/memory/index.ts";
 import { systemClock } from "../../observability/system-clock.ts";
+import { startAdminGate, TOKENS } from "../../tests/helpers/admin-gate.ts";
+import type { AdminGate } from "../../tests/helpers/admin-gate.ts";
 import { pulsegate } from "../../tests/helpers/cli.ts";
 import { writeRuntimeFile } from "../runtime-file.ts";
 
@@ -18,55 +18,42 @@ const LANE: LaneId = { stream: { tenantId: "shop", partition: 0 }, sink: "raw" }
 const PAYLOAD = '{"big":12345678901234567890,"event":{"received_at":"x"}}';
 let folder: string;
 let log: MemoryLog;
-let ops: OpsServer;
+let gate: AdminGate;
 let imbalance = 0;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "pulsegate-admin-"));
   log = openMemoryLog({ clock: systemClock });
-  const quiet = (): void => {};
-  ops = await startOps({
-    host: "127.0.0.1",
-    port: 0,
-    checks: [],
-    metrics: async () => "",
-    metricsContentType: "text/plain",
-    admin: {
-      token: "the-token-of-this-test",
-      reader: log,
-      lanes: {
-        lanes: async (tenant) =>
-          (await log.lanes(tenant)).map(({ lane, state }) => ({
-            lane,
-            state: { ...state, delivered: state.delivered + imbalance },
-          })),
-        settlement: (lane, sequence) => log.settlement(lane, sequence),
-        deadLetter: (lane, sequence) => log.deadLetter(lane, sequence),
-        deadLetters: (query) => log.deadLetters(query),
-        jobLanes: (tenant) => log.jobLanes(tenant),
-        amendment: (lane, sequence) => log.amendment(lane, sequence),
-      },
-      laneStatus: async () => [],
-      config: () => ({ revision: 1, appliedAt: 0, tenantIds: ["shop"] }),
-    },
-    ids: { traceId: () => "0".repeat(31).concat("1") },
-    logger: { debug: quiet, info: quiet, warn: quiet, error: quiet },
-    clock: systemClock,
-  });
+  const lanes = async (tenant?: string) =>
+    (await log.lanes(tenant)).map(({ lane, state }) => ({
+      lane,
+      state: { ...state, delivered: state.delivered + imbalance },
+    }));
+  gate = await startAdminGate({ log, ports: () => ({ lanes: viewOf(log, lanes) }) });
   await writeRuntimeFile(folder, {
     pid: process.pid,
     dataUrl: "http://127.0.0.1:9",
-    opsUrl: `http://127.0.0.1:${ops.address.port}`,
-    adminToken: "the-token-of-this-test",
+    opsUrl: gate.url,
+    adminToken: TOKENS.admin,
   });
   await fill();
 });
 
 afterAll(async () => {
-  await ops.close(1_000);
+  await gate.close();
   await log.close();
   await rm(folder, { recursive: true });
 });
+
+/** The log, but for its lanes. */
+function viewOf(real: MemoryLog, lanes: MemoryLog["lanes"]): MemoryLog {
+  return new Proxy(real, {
+    get: (target, name) => {
+      const member: unknown = name === "lanes" ? lanes : target[name as keyof MemoryLog];
+      return typeof member === "function" ? member.bind(target) : member;
+    },
+  });
+}
 
 /** Events 0, 1 and 2: dead, dead with a hostile message, pending. */
 async function fill(): Promise<void> {
@@ -166,7 +153,7 @@ describe("dlq", () => {
 
 describe("lanes and the ledger", () => {
   test("lanes are listed with their lag", async () => {
-    expect((await run("lanes", "list")).stdout).toMatch(/^shop +0 +raw +2 +3 +1\b/m);
+    expect((await run("lanes", "list")).stdout).toMatch(/^shop\/0\/raw +running +2 +3 +1\b/m);
     expect(JSON.parse((await run("lanes", "list", "--json")).stdout).items).toHaveLength(1);
     expect((await run("lanes", "list", "--tenant", "nobody")).stdout).toMatch(/^There are no lanes/);
   });
@@ -186,7 +173,7 @@ describe("lanes and the ledger", () => {
   });
 
   test("a wrong token is told as such, with 1", async () => {
-    const env = { PULSEGATE_ADMIN_URL: `http://127.0.0.1:${ops.address.port}`, PULSEGATE_ADMIN_TOKEN: "wrong" };
+    const env = { PULSEGATE_ADMIN_URL: gate.url, PULSEGATE_ADMIN_TOKEN: "wrong" };
     const result = await pulsegate(["ledger"], { env });
     expect([result.code, result.stderr]).toEqual([1, expect.stringMatching(/^error: 401 .*PULSEGATE_ADMIN_TOKEN/s)]);
   });

@@ -103,7 +103,7 @@ export async function showDeadLetter(id: string, options: AdminOptions): Promise
 
 /** `lanes list`. */
 export async function listLanes(options: AdminOptions): Promise<void> {
-  const columns = ["tenant", "partition", "sink", "cursor", "end", "lag_events", "breaker", "last_error"];
+  const columns = ["id", "state", "cursor", "end", "lag_events", "breaker", "last_error"];
   await listItems("/admin/v1/lanes", { ...options, columns, empty: "There are no lanes: no tenant has a sink." });
 }
 
@@ -128,11 +128,28 @@ interface ItemsOptions extends AdminOptions {
 }
 
 async function listItems(path: string, options: ItemsOptions): Promise<Row[]> {
-  const all = itemsOf<Row>(await getAdmin(await findAdmin(options.data), path));
-  const items = options.tenant === undefined ? all : all.filter((item) => item.tenant === options.tenant);
+  const items = await allItems(path, options);
   if (options.json === true) printJson({ items });
   else printRows(items, options.columns.filter(isTold(items)), options.empty);
   return items;
+}
+
+const PAGE_MAX = 500;
+
+/** Of all pages. */
+async function allItems(path: string, { data, tenant }: ItemsOptions): Promise<Row[]> {
+  const address = await findAdmin(data);
+  const query = new URLSearchParams({ limit: String(PAGE_MAX), ...(tenant === undefined ? {} : { tenant }) });
+  const items: Row[] = [];
+  for (;;) {
+    const page = JSON.parse(await getAdmin(address, `${path}?${query.toString()}`)) as {
+      items: Row[];
+      next: string | null;
+    };
+    items.push(...page.items);
+    if (page.next === null) return items;
+    query.set("after", page.next);
+  }
 }
 
 /** Nobody has erased anything, mostly: the column is left out then, for the width of a terminal. */

@@ -36,6 +36,19 @@ export const ERROR_CODES = {
     disposition: "reject",
     title: "The method is not allowed here",
   },
+  conflict: { http: 409, grpc: "FAILED_PRECONDITION", disposition: "reject", title: "The state does not allow this" },
+  precondition_failed: {
+    http: 412,
+    grpc: "ABORTED",
+    disposition: "reject",
+    title: "It was changed since you looked",
+  },
+  precondition_required: {
+    http: 428,
+    grpc: "FAILED_PRECONDITION",
+    disposition: "reject",
+    title: "The version that you have seen is required (If-Match)",
+  },
   request_timeout: {
     http: 408,
     grpc: "DEADLINE_EXCEEDED",
@@ -77,6 +90,12 @@ export const ERROR_CODES = {
     grpc: "INVALID_ARGUMENT",
     disposition: "reject",
     title: "The request headers are too large",
+  },
+  invalid_config: {
+    http: 422,
+    grpc: "INVALID_ARGUMENT",
+    disposition: "reject",
+    title: "The configuration is not valid",
   },
   // One event
   invalid_event: { http: 422, grpc: "INVALID_ARGUMENT", disposition: "reject", title: "The event is not valid" },

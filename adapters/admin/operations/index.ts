@@ -1,0 +1,19 @@
+import type { Operation } from "../operation.ts";
+import { AUDIT_OPERATIONS } from "./audit.ts";
+import { CONFIG_OPERATIONS } from "./config.ts";
+import { DEAD_LETTER_OPERATIONS } from "./dead-letters.ts";
+import { EVENT_OPERATIONS } from "./events.ts";
+import { KEY_OPERATIONS } from "./keys.ts";
+import { LANE_OPERATIONS } from "./lanes.ts";
+import { TENANT_OPERATIONS } from "./tenants.ts";
+
+/** Every route of the admin API. */
+export const OPERATIONS: readonly Operation[] = [
+  ...TENANT_OPERATIONS,
+  ...KEY_OPERATIONS,
+  ...CONFIG_OPERATIONS,
+  ...LANE_OPERATIONS,
+  ...DEAD_LETTER_OPERATIONS,
+  ...EVENT_OPERATIONS,
+  ...AUDIT_OPERATIONS,
+] as readonly unknown[] as readonly Operation[];

@@ -1,0 +1,169 @@
+import { z } from "zod";
+
+/** What the answers look like; a test holds real answers to it. */
+
+export const time = () => z.iso.datetime();
+const count = () => z.int().min(0);
+
+export function pageSchema(item: z.ZodType) {
+  return z.strictObject({
+    items: z.array(item),
+    next: z.string().nullable().describe("For `after`; null at the end."),
+  });
+}
+
+export function listSchema(item: z.ZodType) {
+  return z.strictObject({ items: z.array(item) });
+}
+
+export const TenantView = z.strictObject({
+  id: z.string(),
+  partitions: count(),
+  weight: z.number(),
+  transforms: z.array(z.string()),
+  sinks: z.array(z.string()).describe("Their ids, which name the lanes."),
+  keys: count().describe("Keys that are let in now."),
+});
+
+export const KeySchema = z.strictObject({
+  id: z.string(),
+  origin: z.enum(["config", "api"]),
+  state: z.enum(["active", "rotating", "revoked"]),
+  created_at: time().optional(),
+  created_by: z.string().optional(),
+  overlap_ends_at: time().optional().describe("While rotating: the older secret is let in until then."),
+  revoked_at: time().optional(),
+});
+
+export const NewKeySchema = KeySchema.extend({
+  key: z.string().describe("The secret. It is shown this once and kept nowhere."),
+});
+
+export const SinkSchema = z.strictObject({
+  tenant: z.string(),
+  sink: z.string(),
+  plugin: z.string(),
+  breaker: z.enum(["closed", "open", "half_open"]).optional(),
+  last_error: z.string().optional(),
+});
+
+export const SinkCheck = z.strictObject({
+  ok: z.boolean(),
+  reason: z.string().optional(),
+  duration_ms: z.number(),
+});
+
+export const LaneSchema = z.strictObject({
+  id: z.string(),
+  tenant: z.string(),
+  partition: count(),
+  sink: z.string(),
+  state: z.enum(["running", "paused"]),
+  start: count(),
+  cursor: count().describe("One past the last settled sequence."),
+  end: count(),
+  lag_events: count(),
+  breaker: z.enum(["closed", "open", "half_open"]).optional(),
+  retrying: count().optional(),
+  last_error: z.string().optional(),
+  paused_by: z.string().optional(),
+  paused_at: time().optional(),
+  reason: z.string().optional().describe("Why it is paused."),
+});
+
+export const LedgerSchema = z.strictObject({
+  tenant: z.string(),
+  partition: count(),
+  sink: z.string(),
+  accepted: count(),
+  delivered: count(),
+  filtered: count(),
+  filtered_by_reason: z.record(z.string(), count()),
+  dead: count(),
+  erased: count(),
+  pending: count(),
+  imbalance: z.int().describe("accepted − all the others; anything but 0 is a fault of PulseGate."),
+});
+
+export const DeadLetterSchema = z.strictObject({
+  id: z.string(),
+  tenant: z.string(),
+  sink: z.string(),
+  position: z.string(),
+  event_id: z.string(),
+  event_type: z.string(),
+  received_at: time(),
+  died_at: time(),
+  stage: z.string(),
+  code: z.string(),
+  message: z.string(),
+  attempts: count(),
+  config_revision: count(),
+});
+
+export const DeadLetterWhole = DeadLetterSchema.extend({
+  response: z.string().optional(),
+  attempts: z.array(z.strictObject({ at: time(), reason: z.string() })),
+  plugins: z.record(z.string(), z.string()),
+  event: z.unknown().optional().describe("As it was accepted, byte for byte."),
+  event_base64: z.string().optional().describe("Instead of `event`, when the bytes are no JSON."),
+});
+
+export const FateSchema = z.strictObject({
+  tenant: z.string(),
+  event_id: z.string(),
+  event_type: z.string(),
+  position: z.string(),
+  received_at: time(),
+  trace_id: z.string().optional(),
+  lanes: z.array(
+    z.looseObject({
+      sink: z.string(),
+      status: z.enum(["pending", "delivered", "filtered", "dead", "erased", "settled"]),
+    }),
+  ),
+});
+
+export const AuditSchema = z.strictObject({
+  id: z.string(),
+  at: time(),
+  who: z.strictObject({ id: z.string(), role: z.string(), address: z.string().optional() }),
+  action: z.string(),
+  target: z.string(),
+  tenant: z.string().optional(),
+  reason: z.string().optional(),
+  outcome: z.enum(["done", "failed", "unknown"]),
+  error: z.string().optional(),
+  before: z.unknown().optional(),
+  after: z.unknown().optional(),
+});
+
+export const ProblemPlace = z.strictObject({
+  file: z.string(),
+  line: count(),
+  column: count(),
+  message: z.string(),
+  hint: z.string().optional(),
+});
+
+export const ConfigSchema = z.strictObject({
+  revision: count(),
+  applied_at: time(),
+  origin: z.enum(["file", "api"]),
+  tenants: count(),
+  refused: z.strictObject({ at: time(), problems: z.array(ProblemPlace) }).nullable(),
+});
+
+export const RevisionSchema = z.strictObject({
+  number: count(),
+  at: time(),
+  origin: z.enum(["file", "api"]),
+  by: z.string(),
+});
+
+export const PluginSchema = z.strictObject({
+  name: z.string(),
+  kind: z.enum(["transform", "sink"]),
+  version: z.string(),
+  summary: z.string(),
+});

@@ -1,0 +1,41 @@
+import { randomFillSync } from "node:crypto";
+import type { AdminPorts } from "../adapters/admin/index.ts";
+import type { Clock } from "../core/environment.ts";
+import type { Revision } from "../core/ingestion/revision.ts";
+import type { EmbeddedLog } from "../drivers/embedded/index.ts";
+import { PLUGINS } from "../plugins/registry.ts";
+import type { WorkerPool } from "../workers/pool.ts";
+import { checkSink } from "./check-sink.ts";
+import type { ConfigBook } from "./config-book.ts";
+import type { LiveControl } from "./live-control.ts";
+
+export interface AdminParts {
+  readonly log: EmbeddedLog;
+  readonly book: ConfigBook;
+  readonly workers: WorkerPool;
+  readonly live: LiveControl;
+  readonly revision: () => Revision;
+  readonly clock: Clock;
+}
+
+/** What the admin API looks at and changes, out of the parts of a gateway. */
+export function adminPorts({ log, book, workers, live, revision, clock }: AdminParts): AdminPorts {
+  return {
+    tokens: () => book.running.settings.ops.tokens,
+    reader: log,
+    lanes: log,
+    control: log.control,
+    revision,
+    config: book.port,
+    workers: {
+      status: async () => (await workers.status()).map((lane) => ({ ...lane, lastError: lane.lastError?.message })),
+      holdsChanged: () => live.changed(),
+      skip: (lane, sequence, reason) => workers.skip({ lane, sequence, reason }),
+    },
+    plugins: PLUGINS,
+    checkSink: (tenantId, sink, signal) => checkSink(revision(), { tenantId, sink }, signal),
+    keysChanged: () => live.changed(),
+    randomFill: (bytes) => void randomFillSync(bytes),
+    clock,
+  };
+}

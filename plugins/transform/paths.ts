@@ -146,6 +146,11 @@ export function pathIsValid(path: string, ctx: z.core.$RefinementCtx<string>): v
   refine(path, ctx, parsePath);
 }
 
+/** A zod refinement for options that hold a field. */
+export function fieldIsValid(field: string, ctx: z.core.$RefinementCtx<string>): void {
+  refine(field, ctx, parseField);
+}
+
 function refine(text: string, ctx: z.core.$RefinementCtx<string>, parse: (text: string) => unknown): void {
   try {
     parse(text);

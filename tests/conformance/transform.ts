@@ -17,6 +17,8 @@ export interface TransformSuite {
   readonly golden: URL;
   /** Configurations (as a user writes them) under which any event at all must be survived. */
   readonly configs: readonly unknown[];
+  /** Makes a config of the golden files and the README fit the test, e.g. names files that are there. */
+  readonly adapt?: (config: unknown) => unknown;
 }
 
 const RUNS = 300;
@@ -38,6 +40,7 @@ export function transformConformance(suite: TransformSuite): void {
           }),
           { numRuns: RUNS },
         );
+        await plugin.close?.();
       },
     );
 
@@ -52,6 +55,7 @@ export function transformConformance(suite: TransformSuite): void {
         }),
         { numRuns: RUNS },
       );
+      await plugin.close?.();
     });
 
     test("states what it is", () => {
@@ -64,7 +68,7 @@ export function transformConformance(suite: TransformSuite): void {
   });
 }
 
-function goldenTests({ definition, golden }: TransformSuite): void {
+function goldenTests({ definition, golden, adapt = same }: TransformSuite): void {
   const folder = fileURLToPath(golden);
   const files = readdirSync(folder);
   const names = files.flatMap((file) => (file.endsWith(".input.json") ? [file.slice(0, -".input.json".length)] : []));
@@ -79,9 +83,10 @@ function goldenTests({ definition, golden }: TransformSuite): void {
 
   test.each(names)("turns golden/%s.input.json into what is expected", async (name) => {
     const input = parseExact(readFileSync(join(folder, `${name}.input.json`), "utf8")) as GoldenInput;
-    const plugin = await load(definition, input.config);
+    const plugin = await load(definition, adapt(input.config));
     const event = decodeEvent(encodeEvent(input.event));
     const outcome = await plugin.process(event, contextOf());
+    await plugin.close?.();
     const text = `${JSON.stringify(written(outcome), null, 2)}\n`;
     const file = join(folder, `${name}.expected.json`);
     if (process.env["UPDATE_GOLDEN"] === "1") writeFileSync(file, text);
@@ -90,7 +95,7 @@ function goldenTests({ definition, golden }: TransformSuite): void {
 }
 
 /** The first YAML block of the README is a chain; its first two JSON blocks are a payload (or an event's own members) before and after. */
-function readmeTest({ definition, golden }: TransformSuite): void {
+function readmeTest({ definition, golden, adapt = same }: TransformSuite): void {
   test("does what its README shows", async () => {
     const readme = readFileSync(new URL("../README.md", golden), "utf8");
     const [yaml = ""] = blocksOf(readme, "yaml");
@@ -99,7 +104,7 @@ function readmeTest({ definition, golden }: TransformSuite): void {
       transform: { name: string; config?: unknown }[];
     };
     expect(chain.transform.map(({ name }) => name)).toEqual([definition.name]);
-    const plugin = await load(definition, chain.transform[0]?.config);
+    const plugin = await load(definition, adapt(chain.transform[0]?.config));
     const shown = parseExact(before) as Partial<CanonicalEvent>;
     const event = decodeEvent(
       encodeEvent({
@@ -121,6 +126,10 @@ const README_SECRET = "0123456789abcdef";
 
 function blocksOf(text: string, language: string): string[] {
   return [...text.matchAll(new RegExp(`\`\`\`${language}\\n([^]*?)\`\`\``, "g"))].map((match) => match[1] as string);
+}
+
+function same(config: unknown): unknown {
+  return config;
 }
 
 interface GoldenInput {

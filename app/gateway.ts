@@ -23,6 +23,7 @@ import { adminPorts } from "./admin-ports.ts";
 import { watchBacklog } from "./backlog.ts";
 import type { ConfigBook } from "./config-book.ts";
 import { followControl } from "./live-control.ts";
+import { measureOrphans, warnOfOrphans } from "./orphans.ts";
 import { adoptRevision, swapRevision } from "./revisions.ts";
 import { startRetention } from "./retention.ts";
 import type { Teardown } from "./teardown.ts";
@@ -78,6 +79,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const stopRetention = startRetention({ log, retentionMs: settings.log.retentionMs, clock, logger });
   teardown.add({ name: "retention", share: 0.01, stop: stopRetention });
 
+  const orphans = { log, tenants: () => revision.tenants, metrics: metrics.lanes, clock, logger };
+  await warnOfOrphans(orphans);
+
   const admission = createAdmission(revision);
   /** Those of the configuration and those made since; gives the time at which that changes by itself. */
   const admit = (): number | undefined => {
@@ -110,6 +114,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     door.apply(next);
     config = stateOf(next, clock);
     metrics.config.running(next.number);
+    await warnOfOrphans(orphans);
     return next;
   };
   await book.attach({ apply, state: () => config });
@@ -117,7 +122,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ...settings.ops,
     checks: [{ name: "log", check: () => log.probe() }],
     draining: () => draining,
-    metrics: async () => mergeMetrics([await metrics.collect(), ...(await workers.scrape())]),
+    metrics: async () => {
+      await measureOrphans(orphans);
+      return mergeMetrics([await metrics.collect(), ...(await workers.scrape())]);
+    },
     metricsContentType: METRICS_CONTENT_TYPE,
     admin: adminPorts({ log, book, workers, live, revision: () => revision, clock }),
     ids,

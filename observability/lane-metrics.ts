@@ -50,13 +50,14 @@ interface Refresh {
 
 function refresh({ families, lanes, tenant, sink }: Refresh): void {
   const { streamLag, laneLagSeconds, sinkBreaker } = families;
-  const worst = new Map<string, { labels: readonly [string, string]; breaker: LaneNow["breaker"] }>();
+  const worst = new Map<string, { labels: readonly [string, string]; breaker: keyof typeof BREAKER_RANK }>();
   for (const family of [streamLag, laneLagSeconds, sinkBreaker]) family.clear();
   for (const lane of lanes) {
     const labels = [tenant(lane.tenantId), sink(lane.sink)] as const;
     streamLag.cell(...labels).value += lane.lagEvents;
     const age = laneLagSeconds.cell(...labels);
     age.value = Math.max(age.value, lane.lagSeconds);
+    if (lane.breaker === undefined) continue;
     const known = worst.get(labels.join("/"));
     if (known === undefined || BREAKER_RANK[lane.breaker] > BREAKER_RANK[known.breaker]) {
       worst.set(labels.join("/"), { labels, breaker: lane.breaker });

@@ -284,10 +284,28 @@ describe("the admin API", () => {
         cursor: 2,
         end: 3,
         lag_events: 1,
+        dead: 1,
         breaker: "open",
         last_error: "refused",
       },
     ]);
+  });
+
+  test("drops a lane whose sink is gone, and tells what that gave up; not one in use", async () => {
+    let isGone = false;
+    await restart({
+      ports: ({ revision }) => ({ revision: () => (isGone ? { ...revision(), tenants: [] } : revision()) }),
+    });
+    await story();
+    const drop = () => ask(gate.url, "/admin/v1/lanes/shop/0/raw", { method: "DELETE", token: TOKEN });
+    expect(await drop()).toMatchObject({ status: 409, body: { code: "conflict" } });
+    isGone = true;
+    expect((await get("/admin/v1/lanes")).body.items[0]).toMatchObject({ id: "shop/0/raw", state: "orphan" });
+    expect(await drop()).toMatchObject({ status: 200, body: { id: "shop/0/raw", given_up: 1, dead: 1 } });
+    expect((await get("/admin/v1/lanes")).body.items).toEqual([]);
+    expect((await get("/admin/v1/dead-letters")).body.items).toEqual([]);
+    expect((await get("/admin/v1/audit")).body.items[0]).toMatchObject({ action: "drop_lane" });
+    expect((await drop()).status).toBe(404);
   });
 
   test("keeps a refused configuration readable beside the running one", async () => {

@@ -9,7 +9,7 @@ export interface AdminPorts {
   readonly reader: Pick<LogReader, "find" | "read" | "bounds" | "arrivals">;
   readonly lanes: Pick<
     LaneStore,
-    "lanes" | "jobLanes" | "loadLane" | "settlement" | "deadLetter" | "deadLetters" | "amendment"
+    "lanes" | "jobLanes" | "loadLane" | "dropLane" | "settlement" | "deadLetter" | "deadLetters" | "amendment"
   >;
   readonly control: ControlStore;
   /** What runs now: tenants with the keys of the configuration, and their sinks. */

@@ -58,17 +58,26 @@ export const LaneSchema = z.strictObject({
   tenant: z.string(),
   partition: count(),
   sink: z.string(),
-  state: z.enum(["running", "paused"]),
+  state: z
+    .enum(["running", "paused", "orphan"])
+    .describe("`orphan`: its sink is gone from the configuration, and it keeps its events until it is dropped."),
   start: count(),
   cursor: count().describe("One past the last settled sequence."),
   end: count(),
   lag_events: count(),
+  dead: count().describe("Dead letters."),
   breaker: z.enum(["closed", "open", "half_open"]).optional(),
   retrying: count().optional(),
   last_error: z.string().optional(),
   paused_by: z.string().optional(),
   paused_at: time().optional(),
   reason: z.string().optional().describe("Why it is paused."),
+});
+
+export const DroppedLaneSchema = z.strictObject({
+  id: z.string(),
+  given_up: count().describe("Events that it had not delivered."),
+  dead: count().describe("Dead letters that are gone with it."),
 });
 
 export const LedgerSchema = z.strictObject({

@@ -70,9 +70,11 @@ export interface LaneNow {
 export interface LaneKnown {
   readonly status: LaneStatus | undefined;
   readonly hold: LaneHold | undefined;
+  /** Its sink is gone. */
+  readonly orphan: boolean;
 }
 
-export function laneView({ tenantId, partition, sink, state, bounds }: LaneNow, { status, hold }: LaneKnown) {
+export function laneView({ tenantId, partition, sink, state, bounds }: LaneNow, { status, hold, orphan }: LaneKnown) {
   const held =
     hold?.paused === true ? { paused_by: hold.by, paused_at: timestamp(hold.at), reason: hold.reason } : undefined;
   return {
@@ -80,11 +82,12 @@ export function laneView({ tenantId, partition, sink, state, bounds }: LaneNow, 
     tenant: tenantId,
     partition,
     sink,
-    state: held === undefined ? "running" : "paused",
+    state: orphan ? "orphan" : held === undefined ? "running" : "paused",
     start: state.start,
     cursor: state.cursor,
     end: bounds.end,
     lag_events: bounds.end - state.cursor,
+    dead: state.dead,
     breaker: status?.breaker,
     retrying: status?.retrying,
     last_error: status?.lastError,

@@ -158,6 +158,27 @@ describe("lanes and the ledger", () => {
     expect((await run("lanes", "list", "--tenant", "nobody")).stdout).toMatch(/^There are no lanes/);
   });
 
+  test("a lane whose sink is gone is dropped, once that is confirmed", async () => {
+    await log.openLane({ ...LANE, sink: "old" }, "start");
+    expect((await run("lanes", "list")).stdout).toMatch(/^shop\/0\/old +orphan +0 +3 +3$/m);
+    const unconfirmed = await run("lanes", "drop", "shop/0/old");
+    expect([unconfirmed.code, unconfirmed.stderr]).toEqual([
+      2,
+      expect.stringMatching(/why: 3 undelivered event.*--yes/s),
+    ]);
+    const dropped = await run("lanes", "drop", "shop/0/old", "--yes");
+    expect([dropped.code, dropped.stdout]).toEqual([
+      0,
+      "dropped shop/0/old: 3 event(s) and 0 dead letter(s) given up\n",
+    ]);
+    expect((await run("lanes", "drop", "shop/0/old", "--yes")).stderr).toMatch(/there is no lane shop\/0\/old/);
+  });
+
+  test("a lane that is in use is not dropped", async () => {
+    const result = await run("lanes", "drop", "shop/0/raw", "--yes");
+    expect([result.code, result.stderr]).toEqual([1, expect.stringMatching(/^error: 409 .*take its sink out/s)]);
+  });
+
   test("a balanced ledger ends with 0, one that is not with 1", async () => {
     const balanced = await run("ledger");
     expect([balanced.code, balanced.stdout.split("\n").at(2)]).toEqual([

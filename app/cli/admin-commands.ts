@@ -1,7 +1,8 @@
 import { parsePosition } from "../../core/ingestion/log.ts";
 import type { Fate } from "../../core/ingestion/fate.ts";
 import { EXIT, Failure } from "./failure.ts";
-import { findAdmin, getAdmin } from "./instance.ts";
+import { confirm } from "./confirm.ts";
+import { askAdmin, findAdmin, getAdmin } from "./instance.ts";
 import { printJson, printLine, printNote, printRows, textOf } from "./print.ts";
 import type { Row } from "./print.ts";
 import { withoutControls } from "./table.ts";
@@ -107,6 +108,28 @@ export async function listLanes(options: AdminOptions): Promise<void> {
   await listItems("/admin/v1/lanes", { ...options, columns, empty: "There are no lanes: no tenant has a sink." });
 }
 
+/** `lanes drop`: gives up what a lane without a sink keeps, after asking. */
+export async function dropLane(id: string, options: AdminOptions & { readonly yes?: boolean }): Promise<void> {
+  const address = await findAdmin(options.data);
+  const path = `/admin/v1/lanes/${id.split("/").map(encodeURIComponent).join("/")}`;
+  const lane = JSON.parse(await getAdmin(address, path)) as LaneRow;
+  // One in use is refused by the server: there is nothing to agree to.
+  if (lane.state === "orphan") {
+    const loss = `${lane.lag_events} undelivered event(s) and ${lane.dead} dead letter(s) of ${id} are given up.`;
+    await confirm(loss, options.yes === true);
+  }
+  const dropped = JSON.parse(await askAdmin(address, path, "DELETE")) as { given_up: number; dead: number };
+  if (options.json === true) printJson(dropped);
+  else printLine(`dropped ${id}: ${dropped.given_up} event(s) and ${dropped.dead} dead letter(s) given up`);
+}
+
+interface LaneRow extends Row {
+  readonly id: string;
+  readonly state: "running" | "paused" | "orphan";
+  readonly lag_events: number;
+  readonly dead: number;
+}
+
 /** `ledger`: fails when a lane does not balance, so that scripts can rely on it. */
 export async function showLedger(options: AdminOptions & { tenant?: string }): Promise<void> {
   const columns = ["tenant", "sink", "accepted", "delivered", "filtered", "dead", "erased", "pending", "imbalance"];
@@ -152,9 +175,12 @@ async function allItems(path: string, { data, tenant }: ItemsOptions): Promise<R
   }
 }
 
-/** Nobody has erased anything, mostly: the column is left out then, for the width of a terminal. */
+/** Nobody has erased anything and no lane has an error, mostly: the column is left out then, for the width of a terminal. */
 function isTold(items: readonly Row[]): (column: string) => boolean {
-  return (column) => column !== "erased" || items.some((item) => item.erased !== 0);
+  return (column) => {
+    if (column === "erased") return items.some((item) => item.erased !== 0);
+    return column !== "last_error" || items.some((item) => item.last_error !== undefined);
+  };
 }
 
 function itemsOf<T>(text: string): T[] {

@@ -38,9 +38,14 @@ export async function findInstance(dataDir: string): Promise<RuntimeFile | undef
 }
 
 /** The answer of `GET path` as JSON text; fails with what the server said. */
-export async function getAdmin(address: AdminAddress, path: string): Promise<string> {
+export function getAdmin(address: AdminAddress, path: string): Promise<string> {
+  return askAdmin(address, path, "GET");
+}
+
+/** As `getAdmin`, by another method. */
+export async function askAdmin(address: AdminAddress, path: string, method: "GET" | "DELETE"): Promise<string> {
   const url = new URL(path, address.url).href;
-  const response = await reach(url, { headers: { authorization: `Bearer ${address.token}` } }, ADMIN_HINT);
+  const response = await reach(url, { method, headers: { authorization: `Bearer ${address.token}` } }, ADMIN_HINT);
   const text = await response.text();
   if (!response.ok) throw problemFailure(response, text);
   return text;

@@ -166,8 +166,8 @@ function addAdmin(program: Command): void {
   addDeadLetters(program);
   const lanes = program
     .command("lanes")
-    .description("look at lanes")
-    .addHelpText("after", examples("pulsegate lanes list", "pulsegate lanes list --tenant demo --json"));
+    .description("look at lanes, drop those whose sink is gone")
+    .addHelpText("after", examples("pulsegate lanes list", "pulsegate lanes drop demo/0/old_sink"));
   admin(lanes, "list")
     .description("list lanes with their place in the log")
     .option("--tenant <id>", "this tenant's only")
@@ -175,6 +175,18 @@ function addAdmin(program: Command): void {
     .action(async (options) => {
       const { listLanes } = await import("./admin-commands.ts");
       await listLanes(options);
+    });
+  admin(lanes, "drop")
+    .description("give up what a lane keeps whose sink is gone from the configuration; asks before it does")
+    .argument("<lane>", "tenant/partition/sink, as in the list")
+    .option("--yes", "do not ask")
+    .addHelpText(
+      "after",
+      examples("pulsegate lanes drop demo/0/old_sink", "pulsegate lanes drop demo/0/old_sink --yes"),
+    )
+    .action(async (id: string, options) => {
+      const { dropLane } = await import("./admin-commands.ts");
+      await dropLane(id, options);
     });
   admin(program, "ledger")
     .description("account for every event: accepted = delivered + filtered + dead + erased + pending")

@@ -60,6 +60,7 @@ export interface LaneMetrics {
     readonly sink: string;
     readonly lagEvents: number;
     readonly lagSeconds: number;
-    readonly breaker: "closed" | "open" | "half_open";
+    /** Undefined where no sink belongs to the lane any more. */
+    readonly breaker?: "closed" | "open" | "half_open" | undefined;
   }): void;
 }

@@ -94,6 +94,9 @@ test("a changed file becomes the next revision; a bad one is refused, readable, 
   running.child.kill("SIGHUP");
   await running.output(/"revision":3,"msg":"configuration changed"/);
   expect((await post(data, cafe.key, '{"event_type":"a"}')).status).toBe(401);
+  // The lane of the tenant that is gone stays, is told, and is measured.
+  await running.output(/"lane":"cafe\/0\/file_sink","pending":0,"msg":"the sink of this lane is gone/);
+  expect(await (await fetch(`${ops}/metrics`)).text()).toMatch(/^pulsegate_stream_lag\{tenant="cafe",.*\} 0$/m);
   running.child.kill("SIGTERM");
   expect((await running.finished).code).toBe(0);
 });

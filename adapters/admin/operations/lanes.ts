@@ -3,12 +3,13 @@ import { PulseGateError } from "../../../core/canonical/errors.ts";
 import { holdOf, laneHolds, putHold } from "../../../core/ingestion/lane-holds.ts";
 import type { LaneId, LaneState, StreamBounds } from "../../../core/ingestion/log.ts";
 import { laneKey, streamKey } from "../../../core/ingestion/log.ts";
+import { dropOrphan, isOrphan } from "../../../core/ingestion/orphans.ts";
 import { changeAudited } from "../change.ts";
 import { laneOfPath, PAGE, pageOf, TENANT } from "../input.ts";
 import { operation } from "../operation.ts";
 import type { Answer, Call } from "../operation.ts";
 import type { AdminPorts } from "../ports.ts";
-import { LaneSchema, LedgerSchema, pageSchema } from "../schemas.ts";
+import { DroppedLaneSchema, LaneSchema, LedgerSchema, pageSchema } from "../schemas.ts";
 import { laneView, ledgerView } from "../views.ts";
 import type { LaneNow } from "../views.ts";
 
@@ -30,7 +31,7 @@ const listLanes = operation({
     const status = await statusByLane(ports);
     const items = page.items.map((now) => {
       const key = keyOf(now);
-      return laneView(now, { status: status.get(key), hold: holds.get(key)?.hold });
+      return laneView(now, { status: status.get(key), hold: holds.get(key)?.hold, orphan: isOrphaned(now, ports) });
     });
     return { body: { ...page, items } };
   },
@@ -107,6 +108,33 @@ const skipPosition = operation({
   },
 });
 
+const dropLane = operation({
+  id: "drop_lane",
+  method: "DELETE",
+  path: PATH,
+  summary: "Forget a lane whose sink is gone: what it has not delivered is given up, its dead letters are removed",
+  description: "Only for a lane in the state `orphan`. If the sink comes back, its lane begins anew.",
+  role: "admin",
+  scope: "tenant",
+  response: DroppedLaneSchema,
+  errors: ["not_found", "conflict"],
+  handle: async (call, ports) => {
+    const lane = await laneOf(call, ports);
+    return changeAudited(call, ports, {
+      action: "drop_lane",
+      target: `lanes/${laneKey(lane)}`,
+      tenantId: lane.stream.tenantId,
+      before: await ports.lanes.loadLane(lane),
+      make: async () => {
+        const state = await dropOrphan(lane, { lanes: ports.lanes, tenants: ports.revision().tenants });
+        const { end } = await ports.reader.bounds(lane.stream);
+        const dropped = { id: laneKey(lane), given_up: Math.max(0, end - state.cursor), dead: state.dead };
+        return { body: dropped, after: dropped };
+      },
+    });
+  },
+});
+
 const showLedger = operation({
   id: "show_ledger",
   method: "GET",
@@ -122,7 +150,7 @@ const showLedger = operation({
   },
 });
 
-export const LANE_OPERATIONS = [listLanes, showLane, pauseLane, resumeLane, skipPosition, showLedger];
+export const LANE_OPERATIONS = [listLanes, showLane, pauseLane, resumeLane, skipPosition, dropLane, showLedger];
 
 async function hold(
   call: Call<unknown, unknown>,
@@ -159,7 +187,12 @@ async function laneAnswer(ports: AdminPorts, lane: LaneId): Promise<Answer> {
   const { hold: held, version } = await holdOf(ports.control, lane);
   const status = (await statusByLane(ports)).get(laneKey(lane));
   const bounds = await ports.reader.bounds(lane.stream);
-  return { body: laneView(nowOf(lane, state, bounds), { status, hold: held }), version };
+  const now = nowOf(lane, state, bounds);
+  return { body: laneView(now, { status, hold: held, orphan: isOrphaned(now, ports) }), version };
+}
+
+function isOrphaned({ tenantId, partition, sink }: LaneNow, ports: AdminPorts): boolean {
+  return isOrphan({ stream: { tenantId, partition }, sink }, ports.revision().tenants);
 }
 
 async function statusByLane({ workers }: AdminPorts) {

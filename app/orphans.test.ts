@@ -1,0 +1,56 @@
+import { expect, test } from "vitest";
+import { dropOrphan, isOrphan } from "../core/ingestion/orphans.ts";
+import { openMemoryLog } from "../drivers/memory/index.ts";
+import { SimClock } from "../tests/helpers/sim-clock.ts";
+import { appendEvents, sinkUse, tenant } from "../tests/helpers/worker-bench.ts";
+import { measureOrphans, warnOfOrphans } from "./orphans.ts";
+
+const TENANTS = [tenant("shop", [sinkUse("raw")])];
+const lane = (tenantId: string, sink: string) => ({ stream: { tenantId, partition: 0 }, sink });
+
+/** Lanes of a sink that runs, of one that is gone, and of a tenant that is gone; three events each. */
+async function setUp() {
+  const clock = new SimClock();
+  const log = openMemoryLog({ clock });
+  for (const one of [lane("shop", "raw"), lane("shop", "old"), lane("gone", "raw")]) await log.openLane(one, "start");
+  for (const tenantId of ["shop", "gone"]) await appendEvents(log, tenantId, { count: 3 });
+  await clock.advance(5_000);
+  const warned: unknown[] = [];
+  const measured: unknown[] = [];
+  const note = () => {};
+  const logger = { debug: note, info: note, error: note, warn: (fields: unknown) => warned.push(fields) };
+  const metrics = { lane: (lag: unknown) => measured.push(lag) };
+  return { log, warned, measured, options: { log, tenants: () => TENANTS, metrics, clock, logger } };
+}
+
+test("a lane is an orphan when its sink or its tenant is not in the configuration", () => {
+  const all = [lane("shop", "raw"), lane("shop", "old"), lane("gone", "raw")];
+  expect(all.map((one) => isOrphan(one, TENANTS))).toEqual([false, true, true]);
+});
+
+test("each orphan is told, with what it keeps", async () => {
+  const { warned, options } = await setUp();
+  await warnOfOrphans(options);
+  expect(warned).toEqual([
+    { lane: "shop/0/old", pending: 3 },
+    { lane: "gone/0/raw", pending: 3 },
+  ]);
+});
+
+test("their lags are measured, those of running lanes are not", async () => {
+  const { measured, options } = await setUp();
+  await measureOrphans(options);
+  expect(measured).toEqual([
+    { tenantId: "shop", sink: "old", lagEvents: 3, lagSeconds: 5 },
+    { tenantId: "gone", sink: "raw", lagEvents: 3, lagSeconds: 5 },
+  ]);
+});
+
+test("an orphan can be dropped, a lane in use or unknown can't", async () => {
+  const { log } = await setUp();
+  const options = { lanes: log, tenants: TENANTS };
+  await expect(dropOrphan(lane("shop", "raw"), options)).rejects.toMatchObject({ code: "conflict" });
+  await expect(dropOrphan(lane("shop", "nothing"), options)).rejects.toMatchObject({ code: "not_found" });
+  expect(await dropOrphan(lane("shop", "old"), options)).toMatchObject({ start: 0, cursor: 0 });
+  expect((await log.lanes()).map((one) => one.lane.stream.tenantId)).toEqual(["shop", "gone"]);
+});

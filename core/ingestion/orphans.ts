@@ -1,0 +1,34 @@
+import { PulseGateError } from "../canonical/errors.ts";
+import { laneKey } from "./log.ts";
+import type { LaneId, LaneState, LaneStore } from "./log.ts";
+import type { TenantConfig } from "./revision.ts";
+
+/**
+ * Whether a lane's sink, or its whole tenant, is no longer in the configuration. Such a lane delivers
+ * nothing and still keeps its events: it goes on if the sink comes back, and ends only when it is dropped.
+ */
+export function isOrphan({ stream, sink }: LaneId, tenants: readonly TenantConfig[]): boolean {
+  const tenant = tenants.find(({ id }) => id === stream.tenantId);
+  return tenant?.sinks.every(({ id }) => id !== sink) ?? true;
+}
+
+export interface DropOptions {
+  readonly lanes: Pick<LaneStore, "loadLane" | "dropLane">;
+  /** The running revision's. */
+  readonly tenants: readonly TenantConfig[];
+}
+
+/**
+ * Forgets an orphan: what it has not delivered will not be, and its dead letters are gone. What it was when it
+ * went. Rejects with `not_found` for a lane that is not there, with `conflict` for one whose sink is in use.
+ */
+export async function dropOrphan(lane: LaneId, { lanes, tenants }: DropOptions): Promise<LaneState> {
+  const state = await lanes.loadLane(lane);
+  if (state === undefined) throw new PulseGateError("not_found", `there is no lane ${laneKey(lane)}`);
+  if (!isOrphan(lane, tenants)) {
+    const detail = `the lane ${laneKey(lane)} is in use: take its sink out of the configuration first`;
+    throw new PulseGateError("conflict", detail);
+  }
+  await lanes.dropLane(lane);
+  return state;
+}

@@ -5,7 +5,7 @@ import {
   NAME_PATTERN,
   TRACE_ID_PATTERN,
 } from "../core/canonical/event.ts";
-import type { Route } from "../core/router/route.ts";
+import type { Route, RouteDecision } from "../core/router/route.ts";
 import type { TransformPlugin } from "../plugins/contract.ts";
 import type { Calls } from "./call.ts";
 import type { PluginHost } from "./host.ts";
@@ -40,6 +40,12 @@ export interface Stages {
   readonly branch: readonly PluginHost<TransformPlugin>[];
 }
 
+/** Is told what happens on the way, for an explanation. */
+export interface Trace {
+  transformed(host: PluginHost<TransformPlugin>, step: Step): void;
+  routed(decision: RouteDecision): void;
+}
+
 /** Decodes without any transform: the payload is not looked at. */
 export function decodeOnly(bytes: Buffer): Prepared {
   try {
@@ -59,9 +65,10 @@ export async function runChain(options: {
   readonly calls: Calls;
   readonly timeoutMs: number;
   readonly pace: Pace;
+  readonly trace?: Trace | undefined;
 }): Promise<(Prepared | undefined)[]> {
-  const { stages, inputs, calls, timeoutMs, pace } = options;
-  const runs = inputs.map((input): Run => ({ input, stages, pace, host: undefined, result: undefined }));
+  const { stages, inputs, calls, timeoutMs, pace, trace } = options;
+  const runs = inputs.map((input): Run => ({ input, stages, pace, trace, host: undefined, result: undefined }));
   const end = await calls.run(timeoutMs, (signal) => Promise.all(runs.map((run) => runOne(run, signal))));
   if (end.type === "aborted") return runs.map((run) => run.result);
   return runs.map((run) => run.result ?? late(run.host));
@@ -73,6 +80,7 @@ interface Run {
   readonly input: ChainInput;
   readonly stages: Stages;
   readonly pace: Pace;
+  readonly trace: Trace | undefined;
   /** The transform at work, or the last that was. */
   host: Host | undefined;
   result: Prepared | undefined;
@@ -82,7 +90,7 @@ async function runOne(run: Run, signal: AbortSignal): Promise<void> {
   const { shared, route, branch } = run.stages;
   let step: Step = decodeOnly(run.input.bytes);
   if (shared.length > 0) step = await runTransforms(run, shared, step, signal);
-  if (route !== undefined && step.type === "ok") step = await runRoute(run.pace, route, step);
+  if (route !== undefined && step.type === "ok") step = await runRoute(run, route, step);
   if (branch.length > 0) step = await runTransforms(run, branch, step, signal);
   if (signal.aborted) return;
   run.result = step.type === "ok" ? reencode(step.event, run.input.bytes, run.host) : step;
@@ -94,19 +102,22 @@ async function runTransforms(run: Run, hosts: readonly Host[], from: Step, signa
     if (step.type !== "ok" || signal.aborted) return step;
     run.host = host;
     step = await applyOne(host, step.event, run.input.attempt, signal);
+    run.trace?.transformed(host, step);
   }
   return step;
 }
 
 /** On the event as the transforms left it: it is neither written nor parsed again for that. */
-async function runRoute(pace: Pace, route: Route, step: Step & { readonly type: "ok" }): Promise<Step> {
+async function runRoute({ pace, trace }: Run, route: Route, step: Step & { readonly type: "ok" }): Promise<Step> {
   const decision = await pace.piece(() => route.decide(step.event));
+  trace?.routed(decision);
   if (decision.type === "take") return step;
   if (decision.type === "skip") return { type: "filtered", reason: decision.reason };
   return { type: "failed", stage: "route", code: decision.code, reason: decision.detail, retryable: false };
 }
 
-type Step = { readonly type: "ok"; readonly event: CanonicalEvent } | Exclude<Prepared, { type: "ok" }>;
+/** An event on its way, or what ended it. */
+export type Step = { readonly type: "ok"; readonly event: CanonicalEvent } | Exclude<Prepared, { type: "ok" }>;
 
 async function applyOne(host: Host, event: CanonicalEvent, attempt: number, signal: AbortSignal): Promise<Step> {
   // Kept apart: a transform may change the event that it was given in place.

@@ -24,6 +24,9 @@ export interface WorkerDeps {
   readonly findPlugin: (name: string) => PluginDefinition | undefined;
 }
 
+/** What it takes to run plugins. */
+export type PluginDeps = Pick<WorkerDeps, "timers" | "random" | "logger" | "pluginMetrics" | "flights" | "findPlugin">;
+
 /** The last thing that went wrong, for `status`. */
 export interface LaneError {
   /** Milliseconds since the epoch. */

@@ -3,7 +3,7 @@ import { fullJitterMs } from "../core/qps/backoff.ts";
 import type { PluginContext, PluginDefinition, PluginMetrics } from "../plugins/contract.ts";
 import { boundLogger } from "./bound-logger.ts";
 import { type CallEnd, Calls } from "./call.ts";
-import type { LaneError, WorkerDeps } from "./deps.ts";
+import type { LaneError, PluginDeps } from "./deps.ts";
 import { errorCode, errorText } from "./text.ts";
 
 const RESTART_MIN_MS = 100;
@@ -15,7 +15,7 @@ interface Instance {
 }
 
 export interface HostOptions<P extends Instance> {
-  readonly deps: WorkerDeps;
+  readonly deps: PluginDeps;
   readonly definition: Pick<PluginDefinition, "kind" | "name" | "version"> & { create(): P };
   readonly config: unknown;
   readonly tenantId: string;

@@ -1,4 +1,3 @@
-import { PulseGateError } from "../core/canonical/errors.ts";
 import {
   type Claim,
   laneKey,
@@ -11,9 +10,8 @@ import {
 import type { PluginUse, Revision, SinkUse, TenantConfig } from "../core/ingestion/revision.ts";
 import { type LanePlan, lanesOf } from "../core/router/lanes.ts";
 import { compileRoute } from "../core/router/route.ts";
-import type { SinkDefinition, TransformDefinition } from "../plugins/contract.ts";
+import { sinkOf, transformOf } from "./definitions.ts";
 import type { WorkerDeps } from "./deps.ts";
-import { guardedDefinition } from "./isolation/guarded.ts";
 import { LaneRunner } from "./lane.ts";
 import { Target } from "./target.ts";
 import { Chain, LaneChain } from "./transforms.ts";
@@ -62,10 +60,10 @@ export class LaneSet {
   /** Throws if the revision names a plugin that is not there, or of the wrong kind, or has a condition that is none. */
   check(revision: Revision): void {
     for (const tenant of revision.tenants) {
-      for (const use of tenant.transforms) this.#transform(tenant, use);
+      for (const use of tenant.transforms) transformOf(this.#deps, tenant.id, use);
       for (const use of tenant.sinks) {
-        this.#sink(tenant, use);
-        for (const own of use.transforms ?? []) this.#transform(tenant, own);
+        sinkOf(this.#deps, tenant.id, use);
+        for (const own of use.transforms ?? []) transformOf(this.#deps, tenant.id, own);
         compileRoute(tenant.sinks, use.id);
       }
     }
@@ -206,7 +204,7 @@ export class LaneSet {
   #chain(tenant: TenantConfig, key: string, transforms: readonly PluginUse[]): Chain {
     const running = this.#chains.get(key);
     if (running !== undefined) return running.part;
-    const uses = transforms.map((use) => ({ use, definition: this.#transform(tenant, use) }));
+    const uses = transforms.map((use) => ({ use, definition: transformOf(this.#deps, tenant.id, use) }));
     const part = new Chain({ deps: this.#deps, tenantId: tenant.id, uses });
     this.#chains.set(key, { signature: chainSignature(transforms), part });
     part.start();
@@ -217,28 +215,15 @@ export class LaneSet {
     const key = targetKey(tenant, use);
     const running = this.#targets.get(key);
     if (running !== undefined) return running.part;
-    const part = new Target({ deps: this.#deps, tenantId: tenant.id, use, definition: this.#sink(tenant, use) });
+    const part = new Target({
+      deps: this.#deps,
+      tenantId: tenant.id,
+      use,
+      definition: sinkOf(this.#deps, tenant.id, use),
+    });
     this.#targets.set(key, { signature: targetSignature(use), part });
     void part.host.start();
     return part;
-  }
-
-  #transform({ id: tenantId }: TenantConfig, use: PluginUse): TransformDefinition {
-    const builtIn = use.module === undefined ? this.#deps.findPlugin(use.name) : undefined;
-    const isGuarded = use.module !== undefined || use.isolation !== undefined;
-    if (isGuarded && (use.module !== undefined || builtIn?.kind === "transform"))
-      return guardedDefinition({ deps: this.#deps, tenantId, use, kind: "transform", builtIn });
-    if (builtIn?.kind === "transform") return builtIn;
-    throw new PulseGateError("internal", `There is no transform named ${use.name}`);
-  }
-
-  #sink({ id: tenantId }: TenantConfig, use: SinkUse): SinkDefinition {
-    const builtIn = use.module === undefined ? this.#deps.findPlugin(use.name) : undefined;
-    const isGuarded = use.module !== undefined || use.isolation !== undefined;
-    if (isGuarded && (use.module !== undefined || builtIn?.kind === "sink"))
-      return guardedDefinition({ deps: this.#deps, tenantId, sink: use.id, use, kind: "sink", builtIn });
-    if (builtIn?.kind === "sink") return builtIn;
-    throw new PulseGateError("internal", `There is no sink named ${use.name}`);
   }
 }
 

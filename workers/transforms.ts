@@ -2,7 +2,7 @@ import type { PluginUse } from "../core/ingestion/revision.ts";
 import type { Route } from "../core/router/route.ts";
 import type { TransformDefinition, TransformPlugin } from "../plugins/contract.ts";
 import type { Stages } from "./chain.ts";
-import type { LaneError, WorkerDeps } from "./deps.ts";
+import type { LaneError, PluginDeps } from "./deps.ts";
 import { PluginHost } from "./host.ts";
 
 /** A transform has no retry policy of its own to take a deadline for `init` from. */
@@ -18,7 +18,7 @@ export class Chain {
   #waiting = new Set<Waiter>();
 
   constructor(options: {
-    readonly deps: WorkerDeps;
+    readonly deps: PluginDeps;
     readonly tenantId: string;
     readonly uses: readonly { readonly use: PluginUse; readonly definition: TransformDefinition }[];
   }) {

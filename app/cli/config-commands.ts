@@ -4,6 +4,7 @@ import { loadConfig } from "../../config/parse.ts";
 import type { ParseOptions, ParseResult } from "../../config/parse.ts";
 import { formatProblem } from "../../config/problems.ts";
 import { CATALOG } from "./catalog.ts";
+import { explainEventFile } from "./explain-event.ts";
 import { Failure } from "./failure.ts";
 import { printJson, printLine, printNote } from "./print.ts";
 
@@ -26,10 +27,19 @@ export async function checkConfig(options: ConfigOptions): Promise<void> {
   else printLine(`${options.config} is valid: ${tenants.length} tenant(s), ${sinks} sink(s)`);
 }
 
-/** `config explain`: the settings in effect and where each comes from. */
-export async function explainConfig(options: ConfigOptions): Promise<void> {
+export interface ExplainOptions extends ConfigOptions {
+  readonly event?: string;
+  readonly tenant?: string;
+}
+
+/** `config explain`: the settings in effect and where each comes from; with `--event`, what becomes of one. */
+export async function explainConfig(options: ExplainOptions): Promise<void> {
   const result = await load(options);
   if (!result.ok) throw refusal(result, options);
+  if (options.event !== undefined) {
+    const { tenants, limits } = result.config.draft;
+    return explainEventFile(options.event, { ...options, tenants, limits });
+  }
   const explained = { config: result.config, pluginDefaults: pluginDefaultsOf(options) };
   if (options.json === true) printJson(explain(explained));
   else printLine(explainText(explained));

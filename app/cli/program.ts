@@ -84,6 +84,11 @@ interface ConfigFlags {
   readonly json?: boolean;
 }
 
+interface ExplainFlags extends ConfigFlags {
+  readonly event?: string;
+  readonly tenant?: string;
+}
+
 function addConfig(program: Command): void {
   const config = program
     .command("config")
@@ -103,9 +108,17 @@ function addConfig(program: Command): void {
       const { checkConfig } = await import("./config-commands.ts");
       await checkConfig({ ...flags, config: flags.config ?? file });
     });
-  withFile("explain", "show the settings in effect and where each comes from; secrets are masked")
-    .addHelpText("after", examples("pulsegate config explain pulsegate.yaml", "pulsegate config explain --json"))
-    .action(async (file: string, flags: ConfigFlags) => {
+  withFile(
+    "explain",
+    "show the settings in effect and where each comes from, secrets masked; or, with --event, what becomes of an event",
+  )
+    .option("--event <file>", "an event as it would be sent, or a line of a file_sink; - reads standard input")
+    .option("--tenant <id>", "whose event it is, where the file has more than one tenant")
+    .addHelpText(
+      "after",
+      examples("pulsegate config explain pulsegate.yaml", "pulsegate config explain --event event.json --tenant shop"),
+    )
+    .action(async (file: string, flags: ExplainFlags) => {
       const { explainConfig } = await import("./config-commands.ts");
       await explainConfig({ ...flags, config: flags.config ?? file });
     });

@@ -78,7 +78,7 @@ function compileRule({ when, include, exclude, sampleShare }: RouteRule): Decide
 }
 
 function whenDecision(condition: Condition): Decide {
-  const notTrue = skip("route:when", `not true: ${condition.source}`);
+  const notTrue = skip("route:when", `not true: ${condition.source.trim()}`);
   return (event) => {
     const result = condition.evaluate(event);
     if (result.matched) return TAKE;

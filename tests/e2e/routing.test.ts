@@ -1,7 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
-import { spawnPulsegate } from "../helpers/cli.ts";
+import { pulsegate, spawnPulsegate } from "../helpers/cli.ts";
 import { tempDir } from "../helpers/temp-dir.ts";
 import { until } from "../helpers/until.ts";
 
@@ -70,4 +70,59 @@ test("routes to a sink and its fallback; a bad condition is refused on SIGHUP wi
   ]);
   running.child.kill("SIGTERM");
   expect((await running.finished).code).toBe(0);
+});
+
+const PAGE = resolve(import.meta.dirname, "../../docs/routing.md");
+const TRANSCRIPT = /(\$ npx pulsegate (config explain .*)\n)([\s\S]*?)(```)/;
+
+test("config explain --event prints what docs/routing.md shows, and tells programs the same", async () => {
+  const page = await readFile(PAGE, "utf8");
+  const block = (language: string) => new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``).exec(page)?.[1] ?? "";
+  const cwd = await tempDir();
+  await writeFile(join(cwd, "pulsegate.yaml"), block("yaml"));
+  await writeFile(join(cwd, "event.json"), block("json"));
+  const [, , command = "", shown = ""] = TRANSCRIPT.exec(page) ?? [];
+  const { stdout, code } = await pulsegate(command.split(" "), { cwd });
+  expect(code).toBe(0);
+  if (process.env["UPDATE_README"] !== undefined)
+    await writeFile(
+      PAGE,
+      page.replace(TRANSCRIPT, (_all, start: string, _command, _old, end: string) => start + stdout + end),
+    );
+  else expect(stdout).toBe(shown);
+
+  const told = JSON.parse((await pulsegate([...command.split(" "), "--json"], { cwd })).stdout) as {
+    sinks: Array<{ id: string; outcome: string; event?: object }>;
+  };
+  expect(told.sinks.map(({ id, outcome }) => [id, outcome])).toEqual([
+    ["big_orders", "filtered"],
+    ["audit", "delivered"],
+    ["rest", "filtered"],
+  ]);
+  // What a sink was given is an event that can be asked about again.
+  const input = `${JSON.stringify(told.sinks[1]?.event)}\n`;
+  const again = await pulsegate(["config", "explain", "--event", "-", "--json"], { cwd, input });
+  expect(JSON.parse(again.stdout)).toMatchObject({ event: told.sinks[1]?.event });
+});
+
+test.each([
+  [
+    "an event that is none",
+    '{"event_type":"a b"}',
+    [],
+    /^error: event\.json is no event that PulseGate takes\n {2}why: \/event_type: .*\n {2}next: /,
+  ],
+  [
+    "a tenant that is not there",
+    '{"event_type":"a"}',
+    ["--tenant", "x"],
+    /^error: there is no tenant x\n {2}why: there are shop\n {2}next: give --tenant/,
+  ],
+])("config explain --event refuses %s in one clear line", async (_name, event, args, message) => {
+  const cwd = await tempDir();
+  await writeFile(join(cwd, "pulsegate.yaml"), yaml("true"));
+  await writeFile(join(cwd, "event.json"), event);
+  const { stderr, code } = await pulsegate(["config", "explain", "--event", "event.json", ...args], { cwd });
+  expect(stderr).toMatch(message);
+  expect(code).not.toBe(0);
 });

@@ -23,6 +23,7 @@ import { adminPorts } from "./admin-ports.ts";
 import { watchBacklog } from "./backlog.ts";
 import type { ConfigBook } from "./config-book.ts";
 import { followControl } from "./live-control.ts";
+import { startJobs } from "./jobs.ts";
 import { measureOrphans, warnOfOrphans } from "./orphans.ts";
 import { adoptRevision, swapRevision } from "./revisions.ts";
 import { startRetention } from "./retention.ts";
@@ -76,7 +77,22 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     onFatal: (error) => failed.resolve(error),
   });
   teardown.add({ name: "deliveries", share: 0.1, stop: (deadlineMs) => workers.stop(deadlineMs) });
-  const stopRetention = startRetention({ log, retentionMs: settings.log.retentionMs, clock, logger });
+  const jobs = startJobs({
+    log,
+    revision: () => revision,
+    run: (orders) => workers.run(orders),
+    clock,
+    random: Math.random,
+    logger,
+  });
+  teardown.add({ name: "jobs", share: 0.01, stop: () => jobs.stop() });
+  const stopRetention = startRetention({
+    log,
+    jobs: () => jobs.control.unended(),
+    retentionMs: settings.log.retentionMs,
+    clock,
+    logger,
+  });
   teardown.add({ name: "retention", share: 0.01, stop: stopRetention });
 
   const orphans = { log, tenants: () => revision.tenants, metrics: metrics.lanes, clock, logger };

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import type { Job } from "../core/ingestion/jobs.ts";
 import type { LaneId, Stream } from "../core/ingestion/log.ts";
 import { slotOf } from "../core/ingestion/log.ts";
 import { openMemoryLog } from "../drivers/memory/index.ts";
@@ -17,8 +18,8 @@ async function setUp() {
   await appendEvents(log, "shop", { count: 4, prefix: "old" });
   await clock.advance(2 * RETENTION_MS);
   await appendEvents(log, "shop", { count: 1, prefix: "new" });
-  const first = async () => {
-    await trimOnce({ log, retentionMs: RETENTION_MS, clock });
+  const first = async (jobs: readonly Pick<Job, "lanes">[] = []) => {
+    await trimOnce({ log, jobs: async () => jobs, retentionMs: RETENTION_MS, clock });
     return (await log.bounds(STREAM)).first;
   };
   return { log, first };
@@ -51,4 +52,14 @@ test("a dropped lane holds nothing any more", async () => {
   expect(await first()).toBe(0);
   await log.dropLane(LANE);
   expect(await first()).toBe(4);
+});
+
+test("what a job still wants stays, from its cursor on; a redrive wants nothing, for letters hold their events", async () => {
+  const { log, first } = await setUp();
+  const lane = { ...LANE, job: "replay-1" };
+  const jobs = [{ lanes: [{ lane, from: 2, to: 4 }] }];
+  expect(await first(jobs)).toBe(2);
+  await log.openLane(lane, 3);
+  expect(await first(jobs)).toBe(3);
+  expect(await first([{ lanes: [{ lane, of: LANE, from: 2, to: 4 }] }])).toBe(4);
 });

@@ -1,9 +1,12 @@
 import type { Clock, Logger } from "../core/environment.ts";
+import type { Job } from "../core/ingestion/jobs.ts";
 import type { IngestionLog, StreamKey } from "../core/ingestion/log.ts";
 import { streamKey } from "../core/ingestion/log.ts";
 
 export interface RetentionOptions {
-  readonly log: Pick<IngestionLog, "lanes" | "knownStreams" | "seek" | "trim">;
+  readonly log: Pick<IngestionLog, "lanes" | "loadLane" | "knownStreams" | "seek" | "trim">;
+  /** Those that have not ended: what they still want to deliver again stays. */
+  readonly jobs: () => Promise<readonly Pick<Job, "lanes">[]>;
   readonly retentionMs: number;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -28,16 +31,35 @@ export function startRetention(options: RetentionOptions): () => Promise<void> {
 }
 
 /**
- * Lets go of events that are older than the retention and that every lane of their stream has settled:
- * where there is no lane, for want of a sink or because the tenant is gone, their age alone counts.
+ * Lets go of events that are older than the retention, that every lane of their stream has settled and that
+ * no job wants: where there is no lane, for want of a sink or because the tenant is gone, their age alone counts.
  */
-export async function trimOnce({ log, retentionMs, clock }: Omit<RetentionOptions, "logger">): Promise<void> {
+export async function trimOnce(options: Omit<RetentionOptions, "logger">): Promise<void> {
+  const { log, retentionMs, clock } = options;
   const before = clock.now() - retentionMs;
+  // Jobs first: one that ends meanwhile holds back more than it must, never less.
+  const held = await heldByJobs(options);
   const settled = settledByStream(await log.lanes());
   for (const stream of await log.knownStreams()) {
     const old = await log.seek(stream, before);
-    await log.trim(stream, Math.min(settled.get(streamKey(stream)) ?? Number.POSITIVE_INFINITY, old));
+    const key = streamKey(stream);
+    const wanted = Math.min(settled.get(key) ?? Number.POSITIVE_INFINITY, held.get(key) ?? Number.POSITIVE_INFINITY);
+    await log.trim(stream, Math.min(wanted, old));
   }
+}
+
+/** Stream → the first sequence that a job still needs. Dead letters hold their events themselves. */
+async function heldByJobs({ log, jobs }: Pick<RetentionOptions, "log" | "jobs">): Promise<Map<StreamKey, number>> {
+  const held = new Map<StreamKey, number>();
+  for (const { lanes } of await jobs()) {
+    for (const { lane, of, from, to } of lanes) {
+      if (of !== undefined) continue;
+      const at = (await log.loadLane(lane))?.cursor ?? from;
+      const key = streamKey(lane.stream);
+      if (at < to) held.set(key, Math.min(at, held.get(key) ?? at));
+    }
+  }
+  return held;
 }
 
 /** Every lane has settled what lies before it; one whose sink is gone counts too: it goes on if the sink comes back. */

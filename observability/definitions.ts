@@ -142,9 +142,9 @@ export const METRICS = {
     name: "pulsegate_replay_events_total",
     type: "counter",
     unit: "events",
-    labels: [],
-    seriesMax: 1,
-    help: "Events delivered again by a replay or redrive.",
+    labels: ["tenant", "sink", "outcome"],
+    seriesMax: 400,
+    help: "Events settled by replays, redrives and backfills: delivered, filtered, or failed (a dead letter, new or still).",
   },
   commits: {
     name: "pulsegate_log_commits_total",

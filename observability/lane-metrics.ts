@@ -21,6 +21,9 @@ export function laneMetrics(families: Families, caps: LabelCaps): LaneMetrics & 
     settled: (tenantId, sinkId, outcome, events) => {
       families.settled.cell(tenant(tenantId), sink(sinkId), outcome).value += events;
     },
+    replayed: (tenantId, sinkId, outcome, events) => {
+      families.replayEvents.cell(tenant(tenantId), sink(sinkId), outcome).value += events;
+    },
     error: (error) => {
       const labels = [tenant(error.tenantId), sink(error.sink), error.stage, error.code] as const;
       families.workerErrors.cell(...labels).value += error.events;

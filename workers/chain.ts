@@ -128,7 +128,7 @@ async function applyOne(host: Host, event: CanonicalEvent, attempt: number, sign
     source: event.source,
   };
   try {
-    const outcome = await host.instance?.process(event, host.context(attempt, signal));
+    const outcome = await host.instance?.process(event, host.context({ attempt, signal }));
     switch (outcome?.type) {
       case "ok":
         return checked(host, outcome.event, identity);

@@ -27,6 +27,8 @@ export interface Delivery {
   /** After each call to the sink. */
   readonly onCall: (events: number, ms: number) => void;
   readonly monotonic: () => number;
+  /** The job that delivers, if one does. */
+  readonly replayId: string | undefined;
 }
 
 /** At most so many calls of a sink without `sendBatch` run side by side. */
@@ -80,8 +82,10 @@ async function sendBatch(
   sink: SinkPlugin,
   events: readonly CanonicalEvent[],
 ): Promise<RangeAnswer> {
-  const { host, calls, timeoutMs, attempt } = delivery;
-  const end = await calls.run(timeoutMs, (signal) => sink.sendBatch?.(events, host.context(attempt, signal)));
+  const { host, calls, timeoutMs, attempt, replayId } = delivery;
+  const end = await calls.run(timeoutMs, (signal) =>
+    sink.sendBatch?.(events, host.context({ attempt, signal, replayId })),
+  );
   if (end.type !== "value") {
     if (end.type === "threw" && isBatchRejected(end.error) && events.length > 1) return "split";
     const verdict = endVerdict(host, end);
@@ -102,11 +106,11 @@ async function sendBatch(
 }
 
 async function sendEach(delivery: Delivery, sink: SinkPlugin, events: readonly CanonicalEvent[]): Promise<RangeAnswer> {
-  const { host, calls, timeoutMs, attempt } = delivery;
+  const { host, calls, timeoutMs, attempt, replayId } = delivery;
   const verdicts = events.map((): Verdict | undefined => undefined);
   const sendOne = async (event: CanonicalEvent, i: number, signal: AbortSignal) => {
     try {
-      verdicts[i] = verdictOf(host, await sink.send(event, host.context(attempt, signal)));
+      verdicts[i] = verdictOf(host, await sink.send(event, host.context({ attempt, signal, replayId })));
     } catch (error) {
       verdicts[i] = endVerdict(host, { type: "threw", error });
     }

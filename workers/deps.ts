@@ -7,6 +7,7 @@ import type { FlightRecord } from "./isolation/suspects.ts";
 import type { Pace } from "./pace.ts";
 import type { ReadBudget } from "./read-budget.ts";
 import type { Timers } from "./timers.ts";
+import type { Turns } from "./turns.ts";
 
 /** What all lanes of one worker share. */
 export interface WorkerDeps {
@@ -15,6 +16,7 @@ export interface WorkerDeps {
   readonly timers: Timers;
   readonly pace: Pace;
   readonly budget: ReadBudget;
+  readonly turns: Turns;
   readonly random: Random;
   readonly logger: Logger;
   readonly metrics: LaneMetrics;

@@ -75,8 +75,8 @@ export class PluginHost<P extends Instance> {
     return this.#lastError;
   }
 
-  context(attempt: number, signal: AbortSignal): PluginContext {
-    return { tenantId: this.#options.tenantId, logger: this.#logger, metrics: this.#metrics, attempt, signal };
+  context(call: Pick<PluginContext, "attempt" | "signal" | "replayId">): PluginContext {
+    return { tenantId: this.#options.tenantId, logger: this.#logger, metrics: this.#metrics, ...call };
   }
 
   /** Makes and initialises instances until one is ready: a target that is down at start comes up later. */

@@ -1,6 +1,7 @@
 import type { Claim, LaneId, LaneState } from "../core/ingestion/log.ts";
 import type { SinkUse } from "../core/ingestion/revision.ts";
 import type { LaneError, WorkerDeps } from "./deps.ts";
+import type { LaneSource } from "./lane-source.ts";
 import type { Target } from "./target.ts";
 import type { LaneChain } from "./transforms.ts";
 
@@ -10,6 +11,9 @@ export interface LaneOptions {
   readonly claim: Claim;
   readonly state: LaneState;
   readonly use: SinkUse;
+  readonly source: LaneSource;
+  /** Of a lane of a job. */
+  readonly job?: { readonly id: string; readonly idleShare: () => number } | undefined;
   readonly chain: LaneChain;
   readonly target: Target;
   readonly revision: number;

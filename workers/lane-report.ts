@@ -1,6 +1,7 @@
 import { fingerprintOf } from "../core/ingestion/dead-letters.ts";
 import type { Slot } from "../core/ingestion/lane-window.ts";
-import type { DeadLetter } from "../core/ingestion/log.ts";
+import { FAILED_AGAIN, NOT_SELECTED } from "../core/ingestion/jobs.ts";
+import type { DeadLetter, LaneCommit } from "../core/ingestion/log.ts";
 import type { Settled } from "../core/ingestion/settle.ts";
 import type { LaneError } from "./deps.ts";
 import type { LaneOptions } from "./lane-options.ts";
@@ -61,9 +62,10 @@ export class LaneReport {
 
   /** One failed try of one event. */
   failed(slot: Slot, failure: Failure): void {
-    const { deps, lane } = this.#options;
+    const { deps, lane, job } = this.#options;
     const at = deps.timers.clock.now();
-    slot.history.push({ at, reason: `${failure.code}: ${failure.reason}` });
+    const attempt = { at, reason: `${failure.code}: ${failure.reason}` };
+    slot.history.push(job === undefined ? attempt : { ...attempt, job: job.id });
     if (slot.history.length > HISTORY_MAX) slot.history.shift();
     this.#lastError = { at, stage: failure.stage, code: failure.code, message: failure.reason };
     const { stage, code } = failure;
@@ -102,14 +104,29 @@ export class LaneReport {
   }
 
   /** A commit is durable. */
-  settled({ delivered, filtered, dead, deadLetters }: Settled): void {
-    const { deps, lane } = this.#options;
+  settled(settled: Settled & Pick<LaneCommit, "redriven">): void {
+    const { deps, lane, job } = this.#options;
     const { tenantId } = lane.stream;
     this.#lastStoreCode = "";
+    for (const letter of settled.deadLetters) deps.metrics.deadLetter(tenantId, lane.sink, letter.stage);
+    if (job !== undefined) return this.#replayed(settled);
+    const { delivered, filtered, dead } = settled;
     if (delivered > 0) deps.metrics.settled(tenantId, lane.sink, "delivered", delivered);
     if (filtered > 0) deps.metrics.settled(tenantId, lane.sink, "filtered", filtered);
     if (dead > 0) deps.metrics.settled(tenantId, lane.sink, "dead", dead);
-    for (const letter of deadLetters) deps.metrics.deadLetter(tenantId, lane.sink, letter.stage);
+  }
+
+  #replayed({ settlement, delivered, dead }: Settled): void {
+    const { deps, lane } = this.#options;
+    const counts = { delivered, failed: dead, filtered: 0 };
+    for (const exception of settlement.exceptions) {
+      if (exception.outcome !== "filtered" || exception.reason === NOT_SELECTED) continue;
+      const outcome = exception.reason === FAILED_AGAIN ? "failed" : "filtered";
+      counts[outcome] += exception.to - exception.from;
+    }
+    for (const outcome of ["delivered", "filtered", "failed"] as const) {
+      if (counts[outcome] > 0) deps.metrics.replayed(lane.stream.tenantId, lane.sink, outcome, counts[outcome]);
+    }
   }
 
   /** The log itself failed: the lane tries again, and says so once. */

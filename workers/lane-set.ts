@@ -1,18 +1,11 @@
-import {
-  type Claim,
-  laneKey,
-  type LaneId,
-  type LaneState,
-  type StreamKey,
-  slotOf,
-  streamKey,
-} from "../core/ingestion/log.ts";
+import { type Claim, laneKey, type LaneState, type StreamKey, slotOf, streamKey } from "../core/ingestion/log.ts";
 import type { PluginUse, Revision, SinkUse, TenantConfig } from "../core/ingestion/revision.ts";
-import { type LanePlan, lanesOf } from "../core/router/lanes.ts";
+import type { LanePlan } from "../core/router/lanes.ts";
 import { compileRoute } from "../core/router/route.ts";
 import { sinkOf, transformOf } from "./definitions.ts";
 import type { WorkerDeps } from "./deps.ts";
 import { LaneRunner } from "./lane.ts";
+import type { LaneRole, StoredLane } from "./lane-role.ts";
 import { Target } from "./target.ts";
 import { Chain, LaneChain } from "./transforms.ts";
 
@@ -30,15 +23,26 @@ interface Shared<T> {
 /** The running lanes of a worker, with the chains and targets that they share. */
 export class LaneSet {
   readonly #deps: WorkerDeps;
+  readonly #role: LaneRole;
   readonly #onFenced: (lane: LaneRunner) => void;
   readonly #lanes = new Map<string, { readonly signature: string; readonly runner: LaneRunner }>();
   readonly #byStream = new Map<StreamKey, Set<LaneRunner>>();
   readonly #chains = new Map<string, Shared<Chain>>();
   readonly #targets = new Map<string, Shared<Target>>();
 
-  constructor(deps: WorkerDeps, onFenced: (lane: LaneRunner) => void) {
-    this.#deps = deps;
-    this.#onFenced = onFenced;
+  constructor(options: {
+    readonly deps: WorkerDeps;
+    readonly role: LaneRole;
+    readonly onFenced: (lane: LaneRunner) => void;
+  }) {
+    this.#deps = options.deps;
+    this.#role = options.role;
+    this.#onFenced = options.onFenced;
+  }
+
+  /** The running target of a sink. */
+  target(tenantId: string, sink: string): Target | undefined {
+    return this.#targets.get(`${tenantId}/${sink}`)?.part;
   }
 
   all(): LaneRunner[] {
@@ -85,18 +89,15 @@ export class LaneSet {
     held: ReadonlyMap<number, Claim>,
     paused: ReadonlySet<string> = new Set(),
   ): Promise<void> {
-    const known = await this.#deps.log.lanes();
-    const plans = lanesOf(
-      revision,
-      known.map(({ lane }) => lane),
-    );
+    const known = await this.#role.known();
+    const plans = this.#role.plans(revision, known);
     for (const [key, plan] of plans) {
       if (!held.has(slotOf(plan.lane.stream)) || paused.has(key)) plans.delete(key);
     }
     const stopped = await this.#stopOthers(plans, held);
     await this.#closeUnused(plans);
     // Lanes that were just drained have moved since.
-    const states = await this.#openStates(plans, stopped === 0 ? known : await this.#deps.log.lanes());
+    const states = await this.#openStates(plans, stopped === 0 ? known : await this.#role.known());
     for (const { runner } of this.#lanes.values()) runner.revision = revision.number;
     for (const [key, plan] of plans) this.#startLane({ key, plan, state: states.get(key), held, revision });
   }
@@ -144,18 +145,14 @@ export class LaneSet {
   /** The stored state of every lane; planned ones that are new are created. */
   async #openStates(
     plans: ReadonlyMap<string, LanePlan>,
-    known: readonly { readonly lane: LaneId; readonly state: LaneState }[],
+    known: readonly StoredLane[],
   ): Promise<Map<string, LaneState>> {
     const states = new Map(known.map(({ lane, state }) => [laneKey(lane), state]));
-    const served = new Set(known.filter(hasMoved).map(({ lane }) => streamKey(lane.stream)));
     const missing = [...plans].filter(([key]) => !states.has(key));
     for (let at = 0; at < missing.length; at += OPENINGS_MAX) {
       await Promise.all(
-        missing.slice(at, at + OPENINGS_MAX).map(async ([key, { lane }]) => {
-          // The first sinks of a stream owe it everything; one that joins later begins at its tail. Lanes that
-          // never moved may be what a crash left of the first: they run only once all of them are open.
-          const start = served.has(streamKey(lane.stream)) ? "tail" : "start";
-          states.set(key, await this.#deps.log.openLane(lane, start));
+        missing.slice(at, at + OPENINGS_MAX).map(async ([key, plan]) => {
+          states.set(key, await this.#deps.log.openLane(plan.lane, this.#role.start(plan, known)));
         }),
       );
     }
@@ -177,13 +174,14 @@ export class LaneSet {
       lane: plan.lane,
       claim,
       state,
-      use: plan.sink,
+      ...this.#role.parts(plan, state),
       chain: this.#laneChain(plan),
-      target: this.#target(plan.tenant, plan.sink),
+      target: this.#target(plan),
       revision: revision.number,
       onFenced: () => this.#onFenced(runner),
     });
     this.#lanes.set(key, { signature: signatureOf(plan), runner });
+    if (!this.#role.followsArrivals) return runner.wake();
     const stream = streamKey(plan.lane.stream);
     const others = this.#byStream.get(stream);
     if (others === undefined) this.#byStream.set(stream, new Set([runner]));
@@ -211,24 +209,23 @@ export class LaneSet {
     return part;
   }
 
-  #target(tenant: TenantConfig, use: SinkUse): Target {
+  #target(plan: LanePlan): Target {
+    const { tenant, sink: use } = plan;
     const key = targetKey(tenant, use);
     const running = this.#targets.get(key);
     if (running !== undefined) return running.part;
+    const kin = () => this.#role.kin(plan);
     const part = new Target({
       deps: this.#deps,
       tenantId: tenant.id,
       use,
       definition: sinkOf(this.#deps, tenant.id, use),
+      kin,
     });
     this.#targets.set(key, { signature: targetSignature(use), part });
     void part.host.start();
     return part;
   }
-}
-
-function hasMoved({ state }: { readonly state: LaneState }): boolean {
-  return state.cursor > state.start;
 }
 
 function signatureOf({ lane, tenant, sink }: LanePlan): string {

@@ -1,12 +1,12 @@
 import { LaneWindow, type Slot } from "../core/ingestion/lane-window.ts";
 import type { Claim, LaneId, ReadLimits } from "../core/ingestion/log.ts";
-import { settlementOf } from "../core/ingestion/settle.ts";
 import { fullJitterMs } from "../core/qps/backoff.ts";
 import { Alarm } from "./alarm.ts";
 import { Calls } from "./call.ts";
 import { decodeOnly, type Prepared, runChain } from "./chain.ts";
 import { deliver, SENDS_MAX } from "./delivery.ts";
 import { commitUntilKnown, storeBackoffMs } from "./lane-commit.ts";
+import { FEW, readLimits } from "./lane-limits.ts";
 import type { LaneOptions, LaneView } from "./lane-options.ts";
 import { LaneReport } from "./lane-report.ts";
 import { applyRound } from "./lane-round.ts";
@@ -16,10 +16,6 @@ import type { Target } from "./target.ts";
 const PREPARE_MAX = 128;
 /** A lane's window in bytes, in batches: one out, one ready, two read ahead. */
 const WINDOW_BATCHES = 4;
-/** Events that a lane holds while its sink is out, to probe with; and that it may hold however short memory is. */
-const FEW = 16;
-/** Distinct events that are tried, one by one, before a sink that takes none of them is believed to be out. */
-const WITNESSES_MAX = 64;
 const NEVER = Number.POSITIVE_INFINITY;
 
 /**
@@ -42,6 +38,8 @@ export class LaneRunner {
   #reading = false;
   #readFailures = 0;
   #readNotBefore = Number.NEGATIVE_INFINITY;
+  /** When the source may be asked, as it last said. */
+  #sourceAt = Number.NEGATIVE_INFINITY;
   #preparing = false;
   #delivering = false;
   #committing = false;
@@ -121,6 +119,7 @@ export class LaneRunner {
     this.#options.target.leave(this);
     this.#options.chain.leave(this);
     this.#options.deps.budget.leave(this);
+    this.#options.deps.turns.leaveQueue(this);
     return new Promise((resolve) => {
       this.#onStopped.push(resolve);
       this.#pump();
@@ -196,44 +195,21 @@ export class LaneRunner {
   #startRead(): void {
     if (this.#reading || !this.#behind || this.#now() < this.#readNotBefore) return;
     if (this.#gathers) return;
-    const limits = this.#readLimits();
+    const limits = readLimits({ options: this.#options, window: this.#window, lane: this });
     if (limits === undefined) return;
+    const waitMs = this.#options.source.waitMs();
+    this.#sourceAt = this.#now() + waitMs;
+    if (waitMs > 0) return;
     this.#behind = false;
     this.#reading = true;
     void this.#read(limits);
   }
 
-  /** Undefined while there is no need or no room to read. */
-  #readLimits(): ReadLimits | undefined {
-    const { deps, use, target } = this.#options;
-    const room = this.#window.room();
-    const hasRoom = room.entries > 0 && room.bytes > 0;
-    const isOut = target.breaker !== "closed";
-    if (isOut) target.watch(this);
-    else if (deps.budget.tight) deps.budget.wait(this);
-    else if (hasRoom) {
-      // A window that is nearly full is refilled in one go, not by a small read after each commit.
-      const isLow = this.#window.count("fresh") + this.#window.untried < use.batch.eventsMax;
-      if (!isLow && room.entries * 2 < use.windowEvents) return undefined;
-      return { entries: room.entries, bytes: Math.min(room.bytes, use.batch.bytesMax) };
-    }
-    const few = isOut ? FEW - this.#window.unsettled : this.#window.size === 0 ? FEW : 0;
-    if (hasRoom && few > 0) return { entries: few, bytes: 1 };
-    return this.#mayReadWitness() ? { entries: 1, bytes: 1 } : undefined;
-  }
-
-  /** Beyond all room, one event at a time, as long as nothing else can show whether the target works. */
-  #mayReadWitness(): boolean {
-    const { use, target } = this.#options;
-    const unsettledMax = target.breaker === "closed" ? use.windowEvents + FEW : WITNESSES_MAX;
-    return this.#window.unsettled < unsettledMax && this.#window.needsWitness(target.aliveCount);
-  }
-
   async #read(limits: ReadLimits): Promise<void> {
-    const { deps, lane } = this.#options;
+    const { deps, source } = this.#options;
     deps.budget.change(limits.bytes);
     try {
-      const entries = await deps.log.read(lane.stream, this.#window.nextRead, limits);
+      const entries = await source.read(this.#window.nextRead, limits);
       this.#readFailures = 0;
       const missing = this.#stopping ? 0 : this.#window.push(entries, this.#now());
       if (missing > 0) this.#report.hole(this.#window.nextRead, missing);
@@ -298,14 +274,15 @@ export class LaneRunner {
   }
 
   #startDelivery(): void {
-    const { target, use } = this.#options;
+    const { target, use, job, deps } = this.#options;
     if (this.#delivering || this.#window.count("ready") === 0) return;
     const limits = { eventsMax: this.#batchMax(), bytesMax: use.batch.bytesMax };
     // What is being read from the end joins the batch that it was gathered for.
     const isFull = this.#window.hasBatch(limits);
     if (!isFull && (this.#gathers || (this.#keepsUp && this.#reading))) return;
+    if (job !== undefined && !deps.turns.take(this)) return;
     const permit = target.permit(this, this.#calls.abandoned);
-    if (permit === "wait") return;
+    if (permit === "wait") return job === undefined ? undefined : deps.turns.giveBack();
     const isProbe = permit === "probe";
     const slots = isProbe ? this.#window.takeProbe() : this.#window.takeBatch(limits);
     this.#delivering = true;
@@ -321,8 +298,9 @@ export class LaneRunner {
   }
 
   async #deliver(slots: readonly Slot[], probe: boolean): Promise<void> {
-    const { target, deps } = this.#options;
+    const { target, deps, job } = this.#options;
     const startedAt = this.#now();
+    if (job === undefined) deps.turns.enter();
     let attempt = 0;
     const events: NonNullable<Slot["event"]>[] = [];
     for (const slot of slots) {
@@ -338,6 +316,7 @@ export class LaneRunner {
       timeoutMs: target.timeoutMs(probe),
       onCall: (count, ms) => this.#report.call(count, ms),
       monotonic: () => this.#now(),
+      replayId: job?.id,
     });
     const tookMs = this.#now() - startedAt;
     const parts = { options: this.#options, window: this.#window, report: this.#report };
@@ -345,6 +324,8 @@ export class LaneRunner {
     this.#startCommit();
     await deps.pace.round();
     this.#delivering = false;
+    if (job === undefined) deps.turns.leave();
+    else deps.turns.done(job.idleShare());
     this.#pump();
   }
 
@@ -357,11 +338,11 @@ export class LaneRunner {
   }
 
   async #commit(prefix: readonly Slot[]): Promise<void> {
-    const { deps, lane, claim } = this.#options;
+    const { deps, lane, claim, source } = this.#options;
     const stamp = { configRevision: this.#report.revision, settledAt: deps.timers.clock.now() };
-    const settled = settlementOf(prefix, stamp);
-    const { settlement, deadLetters } = settled;
-    const commit = { lane, claim, settlement, deadLetters };
+    const settled = source.settle(prefix, stamp);
+    const { settlement, deadLetters, redriven } = settled;
+    const commit = { lane, claim, settlement, deadLetters, redriven };
     const isAborted = () => this.#aborted;
     const end = await commitUntilKnown({ deps, commit, report: this.#report, isAborted });
     this.#committing = false;
@@ -376,7 +357,8 @@ export class LaneRunner {
   }
 
   #setAlarm(): void {
-    const readAt = this.#behind && this.#readNotBefore > this.#now() ? this.#readNotBefore : NEVER;
+    const mayReadAt = Math.max(this.#readNotBefore, this.#sourceAt);
+    const readAt = this.#behind && mayReadAt > this.#now() ? mayReadAt : NEVER;
     const isWaiting = this.#gathers && !this.#delivering && (this.#behind || this.#window.count("ready") > 0);
     const gatherAt = isWaiting ? this.#gatherUntil : NEVER;
     this.#alarm.set(Math.min(this.#window.nextDueAt() ?? NEVER, readAt, gatherAt));

@@ -1,5 +1,6 @@
 import { type ErrorCode, ERROR_CODES, PulseGateError } from "../core/canonical/errors.ts";
 import type { LogFields, Logger } from "../core/environment.ts";
+import type { JobOrder } from "../core/ingestion/jobs.ts";
 import type { Revision } from "../core/ingestion/revision.ts";
 import type { SkipRequest } from "./skip.ts";
 
@@ -12,12 +13,15 @@ export interface ThreadData {
   /** From the log driver; see `attach` of `serveWorker`. */
   readonly handle: unknown;
   readonly windowBytesMax: number | undefined;
+  /** The jobs that run. */
+  readonly jobs: readonly JobOrder[];
 }
 
 export type Request =
   | { readonly type: "apply"; readonly revision: Revision }
   | { readonly type: "hold"; readonly paused: readonly string[] }
   | { readonly type: "skip"; readonly skip: SkipRequest }
+  | { readonly type: "run"; readonly jobs: readonly JobOrder[] }
   | { readonly type: "status" }
   | { readonly type: "scrape" }
   | { readonly type: "stop"; readonly deadlineMs: number };

@@ -1,5 +1,6 @@
 import { isErrorCode, PulseGateError } from "../core/canonical/errors.ts";
 import type { Clock, Logger, Random } from "../core/environment.ts";
+import type { JobOrder } from "../core/ingestion/jobs.ts";
 import type { Revision } from "../core/ingestion/revision.ts";
 import { fullJitterMs } from "../core/qps/backoff.ts";
 import type { MetricsSnapshot } from "../observability/metrics.ts";
@@ -44,6 +45,8 @@ export interface WorkerPool {
   hold(paused: readonly string[]): Promise<void>;
   /** As `LaneWorker.skip`; rejects with `overloaded` when no live thread has the lane just now. */
   skip(request: SkipRequest): Promise<void>;
+  /** As `LaneWorker.run`, on every thread. */
+  run(jobs: readonly JobOrder[]): Promise<void>;
   /** Metrics of each live thread, lags just measured. */
   scrape(): Promise<MetricsSnapshot[]>;
   /** The lanes of all live threads. */
@@ -69,6 +72,7 @@ export async function startWorkers(options: PoolOptions): Promise<WorkerPool> {
       if (answers.flat().includes(true)) return;
       throw new PulseGateError("overloaded", "no worker has this lane just now: try again in a moment");
     },
+    run: async (jobs) => void (await Promise.all(members.map((member) => member.run(jobs)))),
     scrape: async () =>
       (await Promise.all(members.map((member) => member.tryAsk<MetricsSnapshot>({ type: "scrape" })))).flat(),
     status: async () =>
@@ -85,6 +89,7 @@ class Member {
   readonly #stopped = new AbortController();
   #revision: Revision;
   #paused: readonly string[];
+  #jobs: readonly JobOrder[] = [];
   #link: ThreadLink | undefined;
   #startedAt = 0;
   #failures = 0;
@@ -119,6 +124,11 @@ class Member {
     // Kept whatever comes: what an operator has paused stays so in every thread that starts from here on.
     this.#paused = paused;
     await this.#askWhoeverRuns({ type: "hold", paused });
+  }
+
+  async run(jobs: readonly JobOrder[]): Promise<void> {
+    this.#jobs = jobs;
+    await this.#askWhoeverRuns({ type: "run", jobs });
   }
 
   /** The answer in a list, or an empty one while the thread is being restarted. */
@@ -161,6 +171,7 @@ class Member {
         workerId: `worker-${index}`,
         revision: this.#revision,
         paused: this.#paused,
+        jobs: this.#jobs,
         handle: handle({ index, count }),
         windowBytesMax,
       },
@@ -189,8 +200,8 @@ class Member {
     return fullJitterMs({ attempt: this.#failures, minMs: RESTART_MIN_MS, maxMs: RESTART_MAX_MS, random });
   }
 
-  /** A thread that dies meanwhile is replaced by one that starts with the revision and the holds: then all is done, too. */
-  async #askWhoeverRuns(request: Request & { readonly type: "apply" | "hold" }): Promise<void> {
+  /** A thread that dies meanwhile is replaced by one that starts with the revision, the holds and the jobs: then all is done, too. */
+  async #askWhoeverRuns(request: Request & { readonly type: "apply" | "hold" | "run" }): Promise<void> {
     while (!this.#stopped.signal.aborted) {
       const link = this.#link;
       try {

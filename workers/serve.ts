@@ -51,7 +51,7 @@ interface Thread {
 }
 
 async function startThread({ attach, findPlugin, flightFolder }: ServeOptions, logger: Logger): Promise<Thread> {
-  const { handle, workerId, revision, paused, windowBytesMax } = workerData as ThreadData;
+  const { handle, workerId, revision, paused, jobs, windowBytesMax } = workerData as ThreadData;
   const metrics = createMetrics();
   const log = await attach(handle);
   const flights = flightFolder?.(handle, workerId);
@@ -61,6 +61,7 @@ async function startThread({ attach, findPlugin, flightFolder }: ServeOptions, l
     workerId,
     revision,
     paused,
+    jobs,
     findPlugin,
     clock: systemClock,
     random: Math.random,
@@ -88,6 +89,8 @@ async function handle({ worker, metrics, log }: Thread, request: Request): Promi
       return worker.hold(request.paused);
     case "skip":
       return worker.skip(request.skip);
+    case "run":
+      return worker.run(request.jobs);
     case "status":
       return worker.status();
     case "scrape":

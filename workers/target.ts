@@ -29,6 +29,8 @@ export interface TargetOptions {
   readonly tenantId: string;
   readonly use: SinkUse;
   readonly definition: SinkDefinition;
+  /** Another instance of the same sink, whose signs of life count here, too; but not its outages. */
+  readonly kin?: (() => Target | undefined) | undefined;
 }
 
 /**
@@ -78,7 +80,7 @@ export class Target {
 
   /** Signs of life so far: rounds in which an event was taken or refused for good. */
   get aliveCount(): number {
-    return this.#aliveCount;
+    return this.#aliveCount + (this.#options.kin?.()?.aliveCount ?? 0);
   }
 
   /** Asks to deliver; on `wait` the lane is woken when it should ask again. `probe` must be answered by `alive`, `failed` or `released`. */

@@ -10,10 +10,13 @@ import {
   streamKey,
 } from "../core/ingestion/log.ts";
 import type { LaneMetrics } from "../core/ingestion/metrics.ts";
+import type { JobOrder } from "../core/ingestion/jobs.ts";
 import type { Revision } from "../core/ingestion/revision.ts";
 import type { PluginDefinition, PluginMetrics } from "../plugins/contract.ts";
 import { Committer } from "./committer.ts";
 import type { WorkerDeps } from "./deps.ts";
+import { JobRole } from "./job-role.ts";
+import { liveRole } from "./lane-role.ts";
 import { LaneSet } from "./lane-set.ts";
 import type { LaneRunner } from "./lane.ts";
 import { storeBackoffMs } from "./lane-commit.ts";
@@ -22,6 +25,7 @@ import { Pace } from "./pace.ts";
 import { ReadBudget } from "./read-budget.ts";
 import { skipPosition, type SkipRequest } from "./skip.ts";
 import { Timers } from "./timers.ts";
+import { Turns } from "./turns.ts";
 
 /** Bytes that the lanes of one worker hold or read ahead, in all. */
 const WINDOW_BYTES_MAX = 128 * 1024 * 1024;
@@ -37,6 +41,8 @@ export interface WorkerOptions {
   readonly revision: Revision;
   /** As `LaneWorker.hold`. */
   readonly paused?: readonly string[] | undefined;
+  /** The jobs that run at the start. */
+  readonly jobs?: readonly JobOrder[] | undefined;
   readonly findPlugin: (name: string) => PluginDefinition | undefined;
   readonly clock: Clock;
   readonly random: Random;
@@ -63,6 +69,9 @@ export interface LaneWorker {
   hold(paused: readonly string[]): Promise<void>;
   /** Settles the event at a paused lane's cursor as a dead letter. False when the lane's slot isn't held here; rejects with `conflict`. */
   skip(request: SkipRequest): Promise<boolean>;
+  /** Runs the lanes of these jobs, and of no others. Resolves when those that are to end have committed what was under way. */
+  run(jobs: readonly JobOrder[]): Promise<void>;
+  /** Of the live lanes. */
   status(): Promise<LaneStatus[]>;
   /** Reports lag and breaker of every lane to the metrics. */
   measure(): Promise<void>;
@@ -81,6 +90,8 @@ class Worker implements LaneWorker {
   readonly #deps: WorkerDeps;
   readonly #options: WorkerOptions;
   readonly #lanes: LaneSet;
+  readonly #jobs: LaneSet;
+  readonly #jobRole: JobRole;
   readonly #ended = new AbortController();
   #revision: Revision;
   #paused: ReadonlySet<string>;
@@ -96,20 +107,29 @@ class Worker implements LaneWorker {
     this.#options = options;
     this.#revision = options.revision;
     this.#paused = new Set(options.paused);
+    const timers = new Timers(clock);
     this.#deps = {
       log,
       random,
       logger,
       metrics,
       findPlugin,
-      timers: new Timers(clock),
+      timers,
+      turns: new Turns(timers),
       committer: new Committer(log),
       pace: new Pace(clock),
       budget: new ReadBudget(options.windowBytesMax ?? WINDOW_BYTES_MAX),
       flights: options.flights,
       pluginMetrics: options.pluginMetrics ?? (() => NO_METRICS),
     };
-    this.#lanes = new LaneSet(this.#deps, (lane) => void this.#afterFenced(lane));
+    const onFenced = (lane: LaneRunner) => void this.#afterFenced(lane);
+    this.#lanes = new LaneSet({ deps: this.#deps, role: liveRole(log), onFenced });
+    this.#jobRole = new JobRole(this.#deps, (tenantId, sink) => this.#lanes.target(tenantId, sink));
+    this.#jobRole.orders = options.jobs ?? [];
+    // Plugins of jobs are instances of their own: what they have in flight is kept apart from the live ones'.
+    const { flights } = this.#deps;
+    const ofJobs = { ...this.#deps, flights: flights && ((key: string) => flights(`jobs ${key}`)) };
+    this.#jobs = new LaneSet({ deps: ofJobs, role: this.#jobRole, onFenced });
   }
 
   async start(): Promise<void> {
@@ -147,6 +167,14 @@ class Worker implements LaneWorker {
     return isOurs;
   }
 
+  run(jobs: readonly JobOrder[]): Promise<void> {
+    return this.#serially(async () => {
+      this.#jobRole.orders = jobs;
+      await this.#reconcile();
+      this.#jobs.wakeAll();
+    });
+  }
+
   async status(): Promise<LaneStatus[]> {
     return statusOf(this.#deps, this.#lanes.all());
   }
@@ -162,13 +190,17 @@ class Worker implements LaneWorker {
 
   async #stop(deadlineMs: number): Promise<void> {
     const { timers } = this.#deps;
-    const deadline = timers.after(deadlineMs, () => this.#lanes.abort());
+    const deadline = timers.after(deadlineMs, () => {
+      this.#lanes.abort();
+      this.#jobs.abort();
+    });
     this.#ended.abort();
     this.#arrivals?.abort();
     const until = timers.now() + deadlineMs;
     // A reconcile under way may still open lanes; those are stopped, too.
     await this.#reconciling;
-    await this.#lanes.close(() => Math.max(CLOSE_MIN_MS, until - timers.now()));
+    const leftMs = () => Math.max(CLOSE_MIN_MS, until - timers.now());
+    await Promise.all([this.#lanes.close(leftMs), this.#jobs.close(leftMs)]);
     deadline.cancel();
     await this.#claims?.release().catch((error: unknown) => this.#storeFailed("release claims", error));
     timers.close();
@@ -195,6 +227,7 @@ class Worker implements LaneWorker {
   async #take(held: ReadonlyMap<number, Claim>): Promise<void> {
     // Ahead of whatever is being reconciled: a lost claim ends its lanes at once.
     this.#lanes.lose(held);
+    this.#jobs.lose(held);
     await this.#serially(async () => {
       this.#held = held;
       await this.#reconcile();
@@ -211,7 +244,8 @@ class Worker implements LaneWorker {
     for (let attempt = 1; !this.#ended.signal.aborted; attempt++) {
       try {
         this.#listen();
-        return await this.#lanes.match(this.#revision, this.#held, this.#paused);
+        await this.#lanes.match(this.#revision, this.#held, this.#paused);
+        return await this.#jobs.match(this.#revision, this.#held);
       } catch (error) {
         this.#storeFailed("open lanes", error);
         await this.#deps.timers.pause(storeBackoffMs(this.#deps, attempt));

@@ -20,8 +20,8 @@ export interface Job {
   readonly createdAt: number;
   readonly startedAt?: number | undefined;
   readonly endedAt?: number | undefined;
-  /** When it last began to run, and what was settled by then: what its speed is measured from. */
-  readonly resumed?: { readonly at: number; readonly settled: number } | undefined;
+  /** When it last began to run, and how far it was by then: what its speed is measured from. */
+  readonly resumed?: { readonly at: number; readonly settled: number; readonly share: number } | undefined;
   /** The counts at its end. */
   readonly outcome?: JobCounts | undefined;
 }

@@ -10,10 +10,17 @@ export type SlotOutcome =
   | { readonly type: "dead"; readonly deadLetter: DeadLetter }
   | { readonly type: "erased" };
 
+/** A run of sequences `sequence ≤ s < to` with nothing to deliver, and what they are settled as. */
+export interface Gap {
+  readonly sequence: number;
+  readonly to: number;
+  readonly outcome: Extract<SlotOutcome, { type: "filtered" | "erased" }>;
+}
+
 /** One event between read and commit. */
 export interface Slot {
   readonly sequence: number;
-  /** One past the last sequence that it stands for: more than one only where the log has a hole. */
+  /** One past the last sequence that it stands for: more than one only where there is nothing to deliver. */
   readonly to: number;
   readonly receivedAt: number;
   /** Monotonic milliseconds. */
@@ -119,33 +126,38 @@ export class LaneWindow {
   }
 
   /** Takes entries as read from `nextRead` on. Returns how many sequences were missing from the log. */
-  push(entries: readonly LogEntry[], readAt: number): number {
+  push(entries: readonly (LogEntry | Gap)[], readAt: number): number {
     let missing = 0;
     for (const entry of entries) {
+      const { sequence } = entry;
       // Another reader's answer of before a `shed` may overlap; each sequence is taken once.
-      if (entry.sequence < this.#nextRead) continue;
-      if (entry.sequence > this.#nextRead) missing += this.#pushHole(entry, readAt);
-      const slot = newSlot(entry, readAt);
-      this.#nextRead = slot.to;
-      this.#bytes += entry.bytes.length;
-      this.#slots.push(slot);
-      this.#counts.fresh += 1;
-      this.#fresh.push(slot);
+      if (sequence < this.#nextRead) continue;
+      if (sequence > this.#nextRead) {
+        missing += sequence - this.#nextRead;
+        this.#pushGap({ sequence: this.#nextRead, to: sequence, outcome: { type: "erased" } }, readAt);
+      }
+      if ("to" in entry) this.#pushGap(entry, readAt);
+      else this.#pushEntry(entry, readAt);
     }
     return missing;
   }
 
-  #pushHole(next: LogEntry, readAt: number): number {
-    const hole = newSlot(
-      { sequence: this.#nextRead, receivedAt: next.receivedAt, bytes: NOTHING },
-      readAt,
-      next.sequence,
-    );
-    hole.state = "settled";
-    hole.outcome = { type: "erased" };
+  #pushEntry(entry: LogEntry, readAt: number): void {
+    const slot = newSlot(entry, readAt);
+    this.#nextRead = slot.to;
+    this.#bytes += entry.bytes.length;
+    this.#slots.push(slot);
+    this.#counts.fresh += 1;
+    this.#fresh.push(slot);
+  }
+
+  #pushGap({ sequence, to, outcome }: Gap, readAt: number): void {
+    const slot = newSlot({ sequence, receivedAt: 0, bytes: NOTHING }, readAt, to);
+    slot.state = "settled";
+    slot.outcome = outcome;
     this.#counts.settled += 1;
-    this.#slots.push(hole);
-    return next.sequence - this.#nextRead;
+    this.#nextRead = to;
+    this.#slots.push(slot);
   }
 
   /** Lets events whose time to be tried again has come join the others. */

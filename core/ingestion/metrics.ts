@@ -43,6 +43,8 @@ export interface LaneMetrics {
   }): void;
   /** Events settled, by outcome `delivered`, `filtered`, `dead`. */
   settled(tenantId: string, sink: string, outcome: "delivered" | "filtered" | "dead", events: number): void;
+  /** Events settled by lanes of jobs: `failed` are given up, or still dead letters. */
+  replayed(tenantId: string, sink: string, outcome: "delivered" | "filtered" | "failed", events: number): void;
   /** Failures that were or will be retried, dead letters aside. `stage` as in DeadLetter. */
   error(error: {
     readonly tenantId: string;

@@ -22,7 +22,7 @@ export function settlementOf(
     const outcome = slot.outcome;
     if (outcome === undefined || outcome.type === "delivered") continue;
     if (outcome.type === "dead") deadLetters.push(outcome.deadLetter);
-    else if (outcome.type === "filtered") filtered += 1;
+    else if (outcome.type === "filtered") filtered += slot.to - slot.sequence;
     else erased += slot.to - slot.sequence;
     addRun(exceptions, exceptionOf(slot));
   }

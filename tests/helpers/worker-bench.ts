@@ -19,6 +19,7 @@ export const silentLogger: Logger = {
 export const noMetrics: LaneMetrics = {
   delivery: () => undefined,
   settled: () => undefined,
+  replayed: () => undefined,
   error: () => undefined,
   deadLetter: () => undefined,
   processing: () => undefined,

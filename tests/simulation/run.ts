@@ -241,6 +241,7 @@ const SILENT: Logger = { debug: nothing, info: nothing, warn: nothing, error: no
 const NO_METRICS: LaneMetrics = {
   delivery: nothing,
   settled: nothing,
+  replayed: nothing,
   error: nothing,
   deadLetter: nothing,
   processing: nothing,

@@ -1,0 +1,114 @@
+import type { Clock, Logger, Random } from "../core/environment.ts";
+import { createJobControl, type JobControl } from "../core/ingestion/job-control.ts";
+import type { JobOrder } from "../core/ingestion/jobs.ts";
+import type { IngestionLog } from "../core/ingestion/log.ts";
+import type { Revision } from "../core/ingestion/revision.ts";
+
+export interface JobsOptions {
+  readonly log: IngestionLog;
+  readonly revision: () => Pick<Revision, "tenants">;
+  /** Makes the workers run the lanes of these jobs, and of no others. */
+  readonly run: (orders: readonly JobOrder[]) => Promise<void>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+export interface Jobs {
+  /** Changes take effect at once. */
+  readonly control: JobControl;
+  stop(): Promise<void>;
+}
+
+/** While jobs run: how often it is looked whether one is through. */
+const STEP_MS = 250;
+const RETRY_MS = 1_000;
+
+/** Runs the jobs of the log, those of before a restart first. Without a job that runs it does nothing at all. */
+export function startJobs(options: JobsOptions): Jobs {
+  const { log, revision, clock, random } = options;
+  const control = createJobControl({ reader: log, lanes: log, control: log.control, revision, clock, random });
+  const loop = new Loop(options, control);
+  const done = loop.run();
+  return {
+    control: poking(control, () => loop.poke()),
+    async stop() {
+      loop.stop();
+      await done;
+    },
+  };
+}
+
+class Loop {
+  readonly #options: JobsOptions;
+  readonly #control: JobControl;
+  readonly #stopped = new AbortController();
+  /** Aborted by whatever makes it worth looking again. */
+  #pause = new AbortController();
+  #told = "[]";
+
+  constructor(options: JobsOptions, control: JobControl) {
+    this.#options = options;
+    this.#control = control;
+  }
+
+  async run(): Promise<void> {
+    while (!this.#stopped.signal.aborted) {
+      this.#pause = new AbortController();
+      const pause = this.#pause.signal;
+      const ms = await this.#step();
+      if (ms === undefined) await aborted(pause);
+      else await this.#options.clock.sleep(ms, pause);
+    }
+  }
+
+  poke(): void {
+    this.#pause.abort();
+  }
+
+  stop(): void {
+    this.#stopped.abort();
+    this.poke();
+  }
+
+  /** Milliseconds to the next step; undefined when only a change brings one. */
+  async #step(): Promise<number | undefined> {
+    try {
+      const orders = await this.#control.step();
+      const text = JSON.stringify(orders);
+      if (text !== this.#told) await this.#options.run(orders);
+      this.#told = text;
+      return orders.length === 0 ? undefined : STEP_MS;
+    } catch (error) {
+      if (!this.#stopped.signal.aborted) this.#options.logger.error({ error }, "jobs could not go on; trying again");
+      return RETRY_MS;
+    }
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}
+
+/** The same control; after each change it is looked at anew. */
+function poking(control: JobControl, poke: () => void): JobControl {
+  const then = async <T>(change: Promise<T>): Promise<T> => {
+    const result = await change;
+    poke();
+    return result;
+  };
+  return {
+    create: (spec) => control.create(spec),
+    get: (id) => control.get(id),
+    list: (tenantId) => control.list(tenantId),
+    start: (id, version) => then(control.start(id, version)),
+    pause: (id, version) => then(control.pause(id, version)),
+    resume: (id, version) => then(control.resume(id, version)),
+    cancel: (id, version) => then(control.cancel(id, version)),
+    setRate: (id, rate, version) => then(control.setRate(id, rate, version)),
+    progress: (job) => control.progress(job),
+    step: () => control.step(),
+    unended: () => control.unended(),
+  };
+}

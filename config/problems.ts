@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import type { Path, Source } from "./source.ts";
+import type { Path, Place, Source } from "./source.ts";
 
 /** One thing wrong with a configuration file, and where. Never holds a secret's value. */
 export interface Problem {
@@ -54,7 +54,14 @@ function problemsOfIssue(issue: z.core.$ZodIssue, above: Path, context: IssueCon
   if (branch !== undefined && issue.message === "Invalid input") {
     return branch.flatMap((inner) => problemsOfIssue(inner, path, context));
   }
-  return [problemAt(path, wordsOf(issue), context)];
+  return [problemAt(path, wordsOf(issue), context, placeWithin(issue))];
+}
+
+/** An issue about a text that is a language of its own says where in it: `params: { line, column }`, from 1. */
+function placeWithin(issue: z.core.$ZodIssue): Place | undefined {
+  if (issue.code !== "custom") return undefined;
+  const { line, column } = (issue.params ?? {}) as Partial<Place>;
+  return line === undefined || column === undefined ? undefined : { line, column };
 }
 
 /** The branch that came furthest: fewest problems, and not already wrong in its type. */
@@ -104,10 +111,11 @@ function unknownKey(path: Path, key: string, context: IssueContext): Problem {
   };
 }
 
-function problemAt(path: Path, words: string, { source, base }: IssueContext): Problem {
+function problemAt(path: Path, words: string, { source, base }: IssueContext, within?: Place): Problem {
   const full = [...base, ...path];
   const where = formatPath(full);
-  return { file: source.file, ...source.placeOf(full), message: where === "" ? words : `${where}: ${words}` };
+  const place = within === undefined ? source.placeOf(full) : source.placeInText(full, within);
+  return { file: source.file, ...place, message: where === "" ? words : `${where}: ${words}` };
 }
 
 /** `did you mean "keys"?` or the list of what is known. */

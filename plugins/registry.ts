@@ -3,6 +3,7 @@ import fileSink from "./sink/file_sink/index.ts";
 import postgresSink from "./sink/postgres_sink/index.ts";
 import webhookSink from "./sink/webhook_sink/index.ts";
 import botDetector from "./transform/bot_detector/index.ts";
+import businessRouter from "./transform/business_router/index.ts";
 import fieldNormalizer from "./transform/field_normalizer/index.ts";
 import geoipEnricher from "./transform/geoip_enricher/index.ts";
 import piiScrubber from "./transform/pii_scrubber/index.ts";
@@ -10,6 +11,7 @@ import piiScrubber from "./transform/pii_scrubber/index.ts";
 /** The built-in plugins. One line here makes a folder under `sink/` or `transform/` known everywhere. */
 export const PLUGINS: readonly PluginDefinition[] = [
   botDetector,
+  businessRouter,
   fileSink,
   fieldNormalizer,
   geoipEnricher,

@@ -187,6 +187,16 @@ function parsedPayload(origin: Origin): Record<string, unknown> {
   return origin.payload;
 }
 
+/** The event under another type; a payload that nobody has read stays unread, which a copy by spreading would not leave it. */
+export function withEventType(event: CanonicalEvent, event_type: string): CanonicalEvent {
+  const origin = originOf(event);
+  if (origin === undefined || origin.payloadRead) return { ...event, event_type };
+  const copy = Object.defineProperties({}, Object.getOwnPropertyDescriptors(event)) as Decoded;
+  copy.event_type = event_type;
+  copy[ORIGIN] = { ...origin };
+  return copy;
+}
+
 /** Whether the payload has numbers that are written as they came, and not as JavaScript spells them. */
 export function hasOwnSpellings(event: CanonicalEvent): boolean {
   return originOf(event)?.spellings !== undefined;

@@ -1,39 +1,76 @@
-import { jsonSchemaOf } from "../../config/json-schema.ts";
+import { exampleOf } from "../../config/example.ts";
+import { inspectPlugin, isPath } from "../../config/external.ts";
+import { factsOf } from "../../config/plugins.ts";
+import type { PluginFacts } from "../../config/plugins.ts";
 import { suggestion } from "../../config/problems.ts";
-import type { PluginDefinition } from "../../plugins/contract.ts";
 import { CATALOG } from "./catalog.ts";
 import { EXIT, Failure } from "./failure.ts";
 import { printJson, printLine, printRows, textOf } from "./print.ts";
 
-/** `plugins list`. */
-export function listPlugins({ json }: { readonly json?: boolean }): void {
-  const rows = CATALOG.map(({ name, kind, version, summary }) => ({ name, kind, version, summary }));
-  if (json === true) printJson(rows);
-  else printRows(rows, ["name", "kind", "version", "summary"], "There are no plugins.");
+export interface ListOptions {
+  readonly json?: boolean;
+  /** Also the plugins that this file names. */
+  readonly config?: string;
 }
 
-/** `plugins show`: options, defaults and secrets of one. */
-export function showPlugin(name: string, { json }: { readonly json?: boolean }): void {
-  const plugin = CATALOG.find((one) => one.name === name);
-  if (plugin === undefined) {
-    const next = suggestion(
-      name,
-      CATALOG.map((one) => one.name),
-    );
-    throw new Failure(`there is no plugin ${name}`, { exitCode: EXIT.failed, next });
-  }
-  const options = optionsOf(plugin);
+/** `plugins list`. */
+export async function listPlugins({ json, config }: ListOptions): Promise<void> {
+  const own = CATALOG.map(factsOf);
+  const plugins = config === undefined ? own : [...own, ...(await externalIn(config))];
+  const rows = plugins.map(({ name, kind, version, summary, module }) => {
+    return { name, kind, version, source: module?.source ?? "built in", summary };
+  });
+  if (json === true) printJson(rows);
+  else printRows(rows, ["name", "kind", "version", "source", "summary"], "There are no plugins.");
+}
+
+async function externalIn(file: string): Promise<PluginFacts[]> {
+  const { loadOrFail } = await import("./plugin-config.ts");
+  const { uses } = await loadOrFail(file);
+  const external = uses.flatMap(({ plugin }) => (plugin.module === undefined ? [] : [plugin]));
+  return [...new Map(external.map((plugin) => [plugin.name, plugin])).values()];
+}
+
+/** `plugins show`: options, defaults, secrets and an example of one: a built-in plugin, a file or a package. */
+export async function showPlugin(name: string, { json }: { readonly json?: boolean }): Promise<void> {
+  const facts = await factsOfName(name);
+  const { kind, version, summary, schema, module } = facts;
+  const example = exampleOf(facts);
   if (json === true) {
-    const { kind, version, summary } = plugin;
-    const schema = plugin.config === undefined ? null : jsonSchemaOf(plugin.config);
-    printJson({ name, kind, version, summary, config: schema });
+    const source = module?.source ?? "built in";
+    printJson({ name: facts.name, kind, version, source, summary, config: schema ?? null, example });
     return;
   }
-  printLine(`${plugin.name} ${plugin.version} (${plugin.kind})`);
-  printLine(plugin.summary);
+  printLine(`${facts.name} ${version} (${kind})`);
+  printLine(summary);
   printLine();
+  const options = optionsOf(facts);
   for (const option of options) printLine(`  ${option.name}  ${option.notes}\n      ${option.description}`);
   if (options.length === 0) printLine("It has no options.");
+  printLine("\nExample:");
+  printLine(example.replaceAll(/^/gm, "  "));
+}
+
+/** What is known of a plugin by its name or path; fails when there is none, or it can't be loaded. */
+export async function factsOfName(name: string): Promise<PluginFacts> {
+  const builtIn = CATALOG.find((plugin) => plugin.name === name);
+  if (builtIn !== undefined) return factsOf(builtIn);
+  const answer = await inspectPlugin({ name, folder: process.cwd(), uses: [] });
+  if (answer.ok) {
+    const { plugin, schema, url, digest } = answer;
+    return { ...plugin, schema, module: { source: name, url, digest, version: plugin.version } };
+  }
+  if (answer.notFound) throw notFound(name);
+  throw new Failure(`${name} can't be loaded`, { why: answer.message, next: "mend the module and try again" });
+}
+
+function notFound(name: string): Failure {
+  if (isPath(name)) return new Failure(`there is no file ${name}`, { next: "paths start at this folder" });
+  const known = CATALOG.map((plugin) => plugin.name);
+  return new Failure(`there is no plugin ${name}`, {
+    exitCode: EXIT.failed,
+    next: `${suggestion(name, known)}; a file is written as ./${name}, a package must be installed here`,
+  });
 }
 
 export interface PluginOption {
@@ -44,12 +81,10 @@ export interface PluginOption {
 }
 
 /** The options of a plugin, for people. */
-export function optionsOf(plugin: PluginDefinition): PluginOption[] {
-  if (plugin.config === undefined) return [];
-  const schema = jsonSchemaOf(plugin.config);
-  return Object.entries(schema.properties ?? {}).map(([name, option]) => {
+export function optionsOf({ schema }: Pick<PluginFacts, "schema">): PluginOption[] {
+  return Object.entries(schema?.properties ?? {}).map(([name, option]) => {
     const type = option.enum?.map(textOf).join(" | ") ?? textOf(option.type ?? "any");
-    const required = schema.required?.includes(name) === true && option.default === undefined;
+    const required = schema?.required?.includes(name) === true && option.default === undefined;
     const notes = [type, required ? "required" : `default ${textOf(option.default ?? "none")}`];
     if (option.secret === true) notes.push("secret");
     return { name, notes: notes.join(", "), description: option.description ?? "" };

@@ -274,29 +274,54 @@ function addKeys(program: Command): void {
 function addPlugins(program: Command): void {
   const plugins = program
     .command("plugins")
-    .description("look at plugins")
-    .addHelpText("after", examples("pulsegate plugins list", "pulsegate plugins show postgres_sink"));
+    .description("look at plugins, check them, make new ones")
+    .addHelpText("after", examples("pulsegate plugins list", "pulsegate plugins new transform my_transform"));
   plugins
     .command("list")
     .description("list the plugins that a configuration may name")
+    .option("--config <file>", "also those that this configuration brings")
     .addOption(jsonOption())
-    .addHelpText("after", examples("pulsegate plugins list", "pulsegate plugins list --json"))
+    .addHelpText("after", examples("pulsegate plugins list", "pulsegate plugins list --config pulsegate.yaml"))
     .action(async (options) => {
       const { listPlugins } = await import("./plugin-commands.ts");
-      listPlugins(options);
+      await listPlugins(options);
     });
   plugins
     .command("show")
-    .description("show a plugin's options and defaults")
-    .argument("<name>", "the plugin")
+    .description("show a plugin's options, defaults and secrets, and an example")
+    .argument("<name>", "a built-in plugin, a file (./plugins/mine.ts) or a package")
+    .addOption(jsonOption())
+    .addHelpText("after", examples("pulsegate plugins show postgres_sink", "pulsegate plugins show ./plugins/mine.ts"))
+    .action(async (name: string, options) => {
+      const { showPlugin } = await import("./plugin-commands.ts");
+      await showPlugin(name, options);
+    });
+  plugins
+    .command("check")
+    .description("load a plugin, try its promises and run its tests; with --config also the connection of each sink")
+    .argument("[name]", "a built-in plugin, a file or a package (default: each that the configuration names)")
+    .option("--config <file>", "a configuration that uses it")
     .addOption(jsonOption())
     .addHelpText(
       "after",
-      examples("pulsegate plugins show postgres_sink", "pulsegate plugins show pii_scrubber --json"),
+      examples("pulsegate plugins check ./plugins/mine.ts", "pulsegate plugins check --config pulsegate.yaml"),
     )
-    .action(async (name: string, options) => {
-      const { showPlugin } = await import("./plugin-commands.ts");
-      showPlugin(name, options);
+    .action(async (name: string | undefined, options) => {
+      const { checkPlugins } = await import("./plugin-check.ts");
+      await checkPlugins(name, options);
+    });
+  plugins
+    .command("new")
+    .description("make a folder with a plugin that works: module, options, README, tests")
+    .addArgument(new Argument("<kind>", "what it does").choices(["transform", "sink"]))
+    .argument("<name>", "its name, also the folder's")
+    .addHelpText(
+      "after",
+      examples("pulsegate plugins new transform my_transform", "pulsegate plugins new sink my_sink"),
+    )
+    .action(async (kind: "transform" | "sink", name: string) => {
+      const { newPlugin } = await import("./plugin-new.ts");
+      newPlugin(kind, name);
     });
 }
 

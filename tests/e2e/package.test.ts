@@ -28,7 +28,7 @@ test("the packed package, installed into an empty folder, takes an event and del
     maxBuffer: 2 ** 26,
   });
   const { filename, files } = firstOf(packed);
-  expect(files.filter(({ path }) => /(^tests\/|\.test\.|^bench\/)/.test(path))).toEqual([]);
+  expect(files.filter(({ path }) => /^(?!templates\/)(tests\/|.*\.test\.|bench\/)/.test(path))).toEqual([]);
 
   await writeFile(join(dir, "package.json"), '{ "name": "user", "type": "module", "private": true }');
   await run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", join(dir, filename)], { cwd: dir, env });
@@ -38,8 +38,18 @@ test("the packed package, installed into an empty folder, takes an event and del
   expect((await run(bin, ["--version"], { cwd: dir, env })).stdout.trim()).toBe(version);
   await writeFile(join(dir, "plugin.mjs"), SINK);
   expect((await run(process.execPath, ["plugin.mjs"], { cwd: dir })).stdout).toBe("x function\n");
+  for (const kind of ["transform", "sink"]) await makePlugin(dir, bin, kind);
   await deliver(dir, bin);
 });
+
+/** Made by the installed package, a plugin passes its tests at once: by `plugins check` and by Node's own runner. */
+async function makePlugin(dir: string, bin: string, kind: string): Promise<void> {
+  const name = `made_${kind}`;
+  await run(bin, ["plugins", "new", kind, name], { cwd: dir, env });
+  const { stdout } = await run(bin, ["plugins", "check", `./${name}`], { cwd: dir, env });
+  expect(stdout).toContain("ok      passes its own tests: index.test.ts");
+  await run(process.execPath, ["--test", `${name}/index.test.ts`], { cwd: dir, env });
+}
 
 /** `npm pack --json` prints a list, in newer versions an object by package name. */
 function firstOf(json: string): { filename: string; files: Array<{ path: string }> } {

@@ -27,7 +27,7 @@ export const config = z
         "must be a URL like postgres://user:password@host:5432/database, with no parameters but sslmode and application_name",
       )
       .optional()
-      .meta({ secret: true })
+      .meta({ secret: true, examples: ["postgres://user:password@127.0.0.1:5432/mydb"] })
       .describe("Where the database is. `pulsegate dev` fills in its own database. Not used when `host` is given."),
     host: z
       .string()

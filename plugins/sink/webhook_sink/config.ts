@@ -22,7 +22,7 @@ export const config = z
         // What follows looks into the URL.
         abort: true,
       })
-      .meta({ secret: true })
+      .meta({ secret: true, examples: ["https://hooks.example.com/events"] })
       .describe("Where each event is POSTed. Plain `http://` only to a host that `allow` names."),
     secrets: z
       .array(
@@ -36,7 +36,7 @@ export const config = z
       )
       .min(1)
       .max(8)
-      .meta({ secret: true })
+      .meta({ secret: true, examples: [[`whsec_${"A".repeat(43)}=`]] })
       .describe(
         "Each signs every message, so that a receiver may have any of them: list old and new while you rotate.",
       ),

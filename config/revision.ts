@@ -97,6 +97,8 @@ export function draftOf(parsed: ParsedConfig, options: DraftOptions): RevisionDr
       bodyTimeoutMs: limits.body_timeout,
       keepAliveTimeoutMs: limits.keep_alive_timeout,
       connectionsMax: limits.connections_max,
+      connectionsPerAddressMax: limits.connections_per_address_max,
+      bodyBytesPerSecondMin: limits.body_rate_min,
     },
     tenants: parsed.tenants.map((tenant, index) => tenantOf(tenant, index, options)),
   };

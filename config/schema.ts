@@ -2,7 +2,7 @@ import { z } from "zod";
 import { NAME_PATTERN } from "../core/canonical/event.ts";
 import { Quota } from "./quota.ts";
 import { routeKeys } from "./routing.ts";
-import { bytes, duration, durationRange } from "./units.ts";
+import { bytes, bytesPerSecond, duration, durationRange } from "./units.ts";
 
 /**
  * The one schema of the configuration file: parsing, defaults, `config explain`, the JSON Schema for
@@ -236,6 +236,14 @@ const Limits = z.strictObject({
       "An idle connection is closed after this time. Longer than a load balancer's own, or it meets closed ones.",
     ),
   connections_max: count(1, 1_000_000).prefault(10_000).describe("Most open connections; further ones are refused."),
+  connections_per_address_max: count(1, 1_000_000)
+    .prefault(10_000)
+    .describe(
+      "Most open connections from one address. Behind a load balancer all come from its address; facing clients directly, a few hundred keep one of them from taking all.",
+    ),
+  body_rate_min: bytesPerSecond({ min: "0B", max: "1GiB" })
+    .prefault("1KiB/s")
+    .describe("A body that comes in slower than this over five seconds and more is answered 408; 0 for no minimum."),
 });
 
 const THREADS_ERROR = 'expected a whole number from 1 to 256, or "auto"';

@@ -5,6 +5,10 @@ import type { ErrorCode } from "../../core/canonical/errors.ts";
 export interface BodyLedger {
   /** So many more bytes are held; false when there is no room for them. */
   hold(bytes: number): boolean;
+  /** So many bytes came, and more are to come. */
+  comes(bytes: number): void;
+  /** All of it came. */
+  whole(): void;
   /** The client went away before the body was whole. */
   letGo(): void;
 }
@@ -24,12 +28,17 @@ export function collectBody(
   let size = 0;
   let held = 0;
   let over = false;
+  const declared = Number(request.headers["content-length"]);
 
   function stop(code: ErrorCode, detail: string): void {
     over = true;
     first = undefined;
     rest = undefined;
     refuse(code, detail);
+  }
+
+  function gone(): void {
+    if (!over) ledger.letGo();
   }
 
   function hold(): boolean {
@@ -44,21 +53,17 @@ export function collectBody(
     if (size > bytesMax) return stop("body_too_large", `the body is larger than ${bytesMax} bytes`);
     if (first === undefined) {
       first = chunk;
-      return;
-    }
-    if (rest === undefined) {
-      rest = [first];
-      request.once("close", () => {
-        if (!over) ledger.letGo();
-      });
-    }
-    rest.push(chunk);
+      if (size === declared) return;
+      request.once("close", gone);
+    } else (rest ??= [first]).push(chunk);
+    ledger.comes(size);
     if (!hold()) stop("overloaded", "too many large bodies are on their way");
   });
 
   request.on("end", () => {
     if (over) return;
     over = true;
+    ledger.whole();
     hold();
     done(rest === undefined ? (first ?? EMPTY) : Buffer.concat(rest, size));
   });

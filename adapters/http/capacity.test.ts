@@ -68,6 +68,6 @@ it("what is under way is given back, however a request ends", async () => {
       return capacity.cost;
     })
     .toBeGreaterThan(0);
-  gone.socket.destroy();
+  gone.socket.resetAndDestroy();
   await expect.poll(() => capacity.cost).toBe(0);
 });

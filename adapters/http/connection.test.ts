@@ -5,6 +5,7 @@ import { connect } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { call, type Gate, type GateOptions, LIMITS, startGate } from "../../tests/helpers/http-gate.ts";
 import { rawPost, rawSocket, statuses } from "../../tests/helpers/raw-socket.ts";
+import { SimClock } from "../../tests/helpers/sim-clock.ts";
 
 let gate: Gate;
 const start = async (options: GateOptions = {}) => {
@@ -153,6 +154,31 @@ describe("deadlines", () => {
     expect(statuses(await socket.ended())).toEqual([202]);
   });
 
+  it("answer 408 to a body that trickles in, while one that is fast enough goes on", async () => {
+    const clock = new SimClock();
+    const capacity = new Capacity({ clock, costMax: 1 << 20 });
+    await start({ http: { clock, capacity }, limits: { bodyBytesPerSecondMin: 1024 } });
+    const [slow, steady, waiting] = await Promise.all([1, 2, 3].map(() => rawSocket(gate.port)));
+    const rest = (size: number) => "x".repeat(size);
+    const text = `{"event_type":"a","x":"${rest(20_000)}"}`;
+    for (const socket of [slow, steady]) socket!.send(rawPost("", [`Content-Length: ${text.length}`]));
+    waiting!.send(rawPost(EVENT));
+    expect(statuses(await waiting!.until((received) => received.endsWith("}")))).toEqual([202]);
+    slow!.send(text.slice(0, 2000));
+    steady!.send(text.slice(0, 10_000));
+    const late = await rawSocket(gate.port);
+    late.send(rawPost("", [`Content-Length: ${text.length}`])).send(text.slice(0, 10));
+    await expect.poll(() => capacity.cost).toBe(12_010);
+    await clock.advance(4_000);
+    late.send(text.slice(10));
+    expect(statuses(await late.until((received) => received.endsWith("}")))).toEqual([202]);
+    await clock.advance(3_000);
+    expect(statuses(await slow!.ended())).toEqual([408]);
+    expect(slow!.received).toContain("less than 1024 bytes per second");
+    steady!.send(text.slice(10_000));
+    expect(statuses(await steady!.until((received) => received.endsWith("}")))).toEqual([202]);
+  });
+
   it("end an idle connection", async () => {
     await start({ limits: { keepAliveTimeoutMs: 50 } });
     const socket = await rawSocket(gate.port);
@@ -246,6 +272,40 @@ describe("connections", () => {
     second.send(rawPost(EVENT, ["Connection: close"]));
     expect(statuses(await second.ended())).toEqual([202]);
     expect((await call(`${gate.url}/v1/events`, { body: EVENT })).status).toBe(202);
+  });
+
+  it("from one address beyond its cap are dropped, others' are not", async () => {
+    await start({ limits: { connectionsPerAddressMax: 2 } });
+    const kept = [await rawSocket(gate.port), await rawSocket(gate.port)];
+    const third = await rawSocket(gate.port);
+    expect(await third.ended()).toBe("");
+    expect(gate.backpressure).toEqual([[undefined, "connections_per_address"]]);
+    const elsewhere = await rawSocket(gate.port, "127.0.0.2");
+    elsewhere.send(rawPost(EVENT));
+    expect(statuses(await elsewhere.until((text) => text.endsWith("}")))).toEqual([202]);
+    kept[0]!.socket.destroy();
+    await expect
+      .poll(async () => {
+        const again = await rawSocket(gate.port);
+        again.send(rawPost(EVENT, ["Connection: close"]));
+        return statuses(await again.ended());
+      })
+      .toEqual([202]);
+    kept[1]!.socket.destroy();
+    elsewhere.socket.destroy();
+  });
+
+  it("are counted anew for an address that has left", async () => {
+    await start({ limits: { connectionsPerAddressMax: 1 } });
+    for (let i = 0; i < 3; i++) {
+      await expect
+        .poll(async () => {
+          const socket = await rawSocket(gate.port);
+          socket.send(rawPost(EVENT, ["Connection: close"]));
+          return statuses(await socket.ended());
+        })
+        .toEqual([202]);
+    }
   });
 
   it("that break in the middle of a body store nothing and log nothing", async () => {

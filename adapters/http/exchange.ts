@@ -9,6 +9,7 @@ import type { IngestMetrics } from "../../core/ingestion/metrics.ts";
 import type { Capacity } from "../../core/qps/capacity.ts";
 import type { QuotaPolicy, TenantQuota } from "../../core/qps/quota.ts";
 import { problemJson } from "./problem.ts";
+import type { SlowBodies } from "./slow-bodies.ts";
 import { rateLimitHeaders } from "./rate-limit.ts";
 
 /** What all exchanges of one server share. */
@@ -18,6 +19,7 @@ export interface ExchangeScope {
   readonly logger: Logger;
   readonly metrics: IngestMetrics;
   readonly capacity: Capacity;
+  readonly slowBodies: SlowBodies;
   /** No new connections any more: answers say `Connection: close`. */
   draining: boolean;
 }
@@ -53,6 +55,8 @@ export class Exchange {
   continues = false;
   /** The connection is broken or late: nothing more is read from it, and it ends with this answer. */
   closing = false;
+  /** What came of a body that is on its way. */
+  bodyBytes = 0;
   /** Cost of what is under way; held until the answer. */
   private held = 0;
   private knownTraceId: string | undefined;
@@ -85,7 +89,23 @@ export class Exchange {
     return hasRoom;
   }
 
+  /** More of the body is to come than its first chunk. */
+  comes(bytes: number): void {
+    if (this.bodyBytes === 0 && !this.answered) this.scope.slowBodies.watch(this);
+    this.bodyBytes = bytes;
+  }
+
+  giveUp(detail: string): void {
+    this.closing = true;
+    this.refuse("request_timeout", detail);
+  }
+
+  whole(): void {
+    if (this.bodyBytes > 0) this.scope.slowBodies.leave(this);
+  }
+
   letGo(): void {
+    this.whole();
     if (this.held > 0) this.scope.capacity.leave(this.admitted?.tenant.id ?? "", this.held);
     this.held = 0;
   }

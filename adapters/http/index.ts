@@ -15,6 +15,8 @@ import { Exchange } from "./exchange.ts";
 import type { FateLookup } from "./fate.ts";
 import type { HandlerPorts } from "./handle.ts";
 import { handle } from "./handle.ts";
+import { Addresses } from "./addresses.ts";
+import { SlowBodies } from "./slow-bodies.ts";
 import { onClientError, track } from "./connection-errors.ts";
 
 export type { FateLookup } from "./fate.ts";
@@ -51,11 +53,15 @@ const DEADLINE_CHECK_MS = 500;
 
 /** Starts the data port. Rejects when it can't listen (`EADDRINUSE`, `EACCES`, …). */
 export async function startHttp(options: HttpOptions): Promise<HttpAdapter> {
-  const { clock, ids, logger, metrics, capacity } = options;
-  const scope: ExchangeScope = { clock, ids, logger, metrics, capacity, draining: false };
+  const { clock, ids, logger, metrics, capacity, limits } = options;
+  const slowBodies = new SlowBodies(clock, () => limits().bodyBytesPerSecondMin);
+  const scope: ExchangeScope = { clock, ids, logger, metrics, capacity, slowBodies, draining: false };
   const server = createServer({ maxHeaderSize: HEADER_BYTES_MAX, connectionsCheckingInterval: DEADLINE_CHECK_MS });
   serve(server, scope, options);
-  await listening(server, options);
+  await listening(server, options).catch((error: unknown) => {
+    slowBodies.close();
+    throw error;
+  });
   // Out of file descriptors and the like: this connection is lost, the others go on.
   server.on("error", (err) => logger.error({ err }, "a connection could not be accepted"));
   const { address: host, port } = server.address() as AddressInfo;
@@ -76,7 +82,13 @@ function serve(server: Server, scope: ExchangeScope, options: HttpOptions): void
     }
   };
   applyLimits(server, limits());
-  server.on("connection", () => applyLimits(server, limits()));
+  const addresses = new Addresses();
+  server.on("connection", (socket) => {
+    applyLimits(server, limits());
+    if (addresses.admits(socket, limits().connectionsPerAddressMax)) return;
+    scope.metrics.backpressure(undefined, "connections_per_address");
+    socket.destroy();
+  });
   server.on("request", onRequest(false));
   server.on("checkContinue", onRequest(true));
   server.on("clientError", (error, socket) =>
@@ -126,6 +138,7 @@ async function drain(server: Server, scope: ExchangeScope, deadlineMs: number): 
   await closed;
   deadline.abort();
   await cutting;
+  scope.slowBodies.close();
   // Ends the checks of deadlines, which hold nothing but a timer now.
   server.close();
 }

@@ -19,6 +19,10 @@ export interface Limits {
   readonly bodyTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
   readonly connectionsMax: number;
+  /** From one address. */
+  readonly connectionsPerAddressMax: number;
+  /** Of a body, in the mean since its request began; 0 for none. */
+  readonly bodyBytesPerSecondMin: number;
 }
 
 export interface TenantConfig {

@@ -25,6 +25,8 @@ export const LIMITS: Limits = {
   bodyTimeoutMs: 30_000,
   keepAliveTimeoutMs: 5000,
   connectionsMax: 1000,
+  connectionsPerAddressMax: 10_000,
+  bodyBytesPerSecondMin: 0,
 };
 
 const COST_MAX = 64 * 1024 * 1024;

@@ -49,8 +49,9 @@ export class RawSocket {
   }
 }
 
-export async function rawSocket(port: number): Promise<RawSocket> {
-  const socket = connect({ port, host: "127.0.0.1", noDelay: true });
+/** `from`: the local address, for what looks at where a connection comes from. */
+export async function rawSocket(port: number, from = "127.0.0.1"): Promise<RawSocket> {
+  const socket = connect({ port, host: "127.0.0.1", localAddress: from, noDelay: true });
   await once(socket, "connect");
   return new RawSocket(socket);
 }

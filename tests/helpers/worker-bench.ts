@@ -53,6 +53,8 @@ export function revision(number: number, tenants: readonly TenantConfig[]): Revi
       bodyTimeoutMs: 30_000,
       keepAliveTimeoutMs: 5_000,
       connectionsMax: 1_000,
+      connectionsPerAddressMax: 10_000,
+      bodyBytesPerSecondMin: 0,
     },
     tenants,
   };

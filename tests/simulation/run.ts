@@ -222,6 +222,8 @@ function revisionOf(plan: Plan): Revision {
       bodyTimeoutMs: 1_000,
       keepAliveTimeoutMs: 1_000,
       connectionsMax: 10,
+      connectionsPerAddressMax: 10_000,
+      bodyBytesPerSecondMin: 0,
     },
     tenants: plan.tenants.map(({ id, partitions, sinks, transform }) => ({
       id,

@@ -1,6 +1,7 @@
 import { randomFillSync } from "node:crypto";
 import type { AdminPorts } from "../adapters/admin/index.ts";
 import type { Clock } from "../core/environment.ts";
+import type { JobControl } from "../core/ingestion/job-control.ts";
 import type { Revision } from "../core/ingestion/revision.ts";
 import type { EmbeddedLog } from "../drivers/embedded/index.ts";
 import { PLUGINS } from "../plugins/registry.ts";
@@ -14,12 +15,13 @@ export interface AdminParts {
   readonly book: ConfigBook;
   readonly workers: WorkerPool;
   readonly live: LiveControl;
+  readonly jobs: JobControl;
   readonly revision: () => Revision;
   readonly clock: Clock;
 }
 
 /** What the admin API looks at and changes, out of the parts of a gateway. */
-export function adminPorts({ log, book, workers, live, revision, clock }: AdminParts): AdminPorts {
+export function adminPorts({ log, book, workers, live, jobs, revision, clock }: AdminParts): AdminPorts {
   return {
     tokens: () => book.running.settings.ops.tokens,
     reader: log,
@@ -27,6 +29,7 @@ export function adminPorts({ log, book, workers, live, revision, clock }: AdminP
     control: log.control,
     revision,
     config: book.port,
+    jobs,
     workers: {
       status: async () => (await workers.status()).map((lane) => ({ ...lane, lastError: lane.lastError?.message })),
       holdsChanged: () => live.changed(),

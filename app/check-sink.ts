@@ -14,6 +14,9 @@ export async function checkSink(
   signal: AbortSignal,
 ): Promise<void> {
   const use = tenants.find(({ id }) => id === tenantId)?.sinks.find(({ id }) => id === sink);
+  if (use?.module !== undefined) {
+    throw new PulseGateError("conflict", `${use.name} is a plugin of your own: \`pulsegate plugins check\` tries it`);
+  }
   const definition = use === undefined ? undefined : findPlugin(use.name);
   if (definition?.kind !== "sink") throw new PulseGateError("not_found", `tenant ${tenantId} has no sink ${sink}`);
   const instance = definition.create();

@@ -143,7 +143,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       return mergeMetrics([await metrics.collect(), ...(await workers.scrape())]);
     },
     metricsContentType: METRICS_CONTENT_TYPE,
-    admin: adminPorts({ log, book, workers, live, revision: () => revision, clock }),
+    admin: adminPorts({ log, book, workers, live, jobs: jobs.control, revision: () => revision, clock }),
     ids,
     logger,
     clock,

@@ -26,6 +26,11 @@ export const TENANT = {
   tenant: z.string().regex(NAME_PATTERN).optional().describe("This tenant's only."),
 };
 
+/** RFC 3339; milliseconds since the epoch. */
+export const TimeInput = z.iso
+  .datetime({ offset: true, error: "an RFC 3339 timestamp with a zone is required, like 2025-03-01T12:00:00Z" })
+  .transform((text) => Date.parse(text));
+
 /** What a request says, or `malformed_request` with every violation. */
 export function decode<T extends z.ZodType>(schema: T, value: unknown, where: "query" | "body"): z.output<T> {
   const parsed = schema.safeParse(value);
@@ -62,19 +67,13 @@ export function badInput(pointer: string, detail: string): PulseGateError {
   return new PulseGateError("malformed_request", detail, { violations });
 }
 
-const SEQUENCE = /^\d{1,15}$/;
-
-/** The lane that a path names; `not_found` when it can't be one. */
+/** The live lane that a path names; `not_found` when it can't be one. */
 export function laneOfPath(params: Readonly<Record<string, string>>): LaneId {
   const { tenant = "", partition = "", sink = "" } = params;
   if (NAME_PATTERN.test(tenant) && NAME_PATTERN.test(sink) && /^\d{1,9}$/.test(partition)) {
     return { stream: { tenantId: tenant, partition: Number(partition) }, sink };
   }
   throw new PulseGateError("not_found", `there is no lane ${tenant}/${partition}/${sink}`);
-}
-
-export function sequenceOfPath(text: string): number | undefined {
-  return SEQUENCE.test(text) ? Number(text) : undefined;
 }
 
 /** Tenant and event id or position out of a path; rejects with `not_found` when it can't name an event. */
@@ -84,13 +83,15 @@ export function eventOfPath(tenantId: string, idOrPosition: string): { tenantId:
   return { tenantId, idOrPosition };
 }
 
-const DEAD_LETTER_ID = /^([A-Za-z0-9_.:-]{1,128})\/(\d{1,9})\/([A-Za-z0-9_.:-]{1,128})\/(\d{1,15})$/;
+const DEAD_LETTER_ID =
+  /^([A-Za-z0-9_.:-]{1,128})\/(\d{1,9})\/([A-Za-z0-9_.:-]{1,128})(?:@([a-z0-9~-]{1,256}))?\/(\d{1,15})$/;
 
-/** `tenant/partition/sink/sequence`: names a dead letter, and the place to go on behind. */
+/** `tenant/partition/sink/sequence`, the sink with `@job` behind it for a lane of a job: names a dead letter, and the place to go on behind. */
 export function parseDeadLetterId(text: string): { lane: LaneId; sequence: number } | undefined {
-  const [, tenantId, partition, sink, sequence] = DEAD_LETTER_ID.exec(text) ?? [];
+  const [, tenantId, partition, sink, job, sequence] = DEAD_LETTER_ID.exec(text) ?? [];
   if (tenantId === undefined || sink === undefined) return undefined;
-  return { lane: { stream: { tenantId, partition: Number(partition) }, sink }, sequence: Number(sequence) };
+  const stream = { tenantId, partition: Number(partition) };
+  return { lane: job === undefined ? { stream, sink } : { stream, sink, job }, sequence: Number(sequence) };
 }
 
 export interface Page {

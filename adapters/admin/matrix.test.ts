@@ -14,6 +14,10 @@ const GLOBAL_LOOK = [401, 401, 403, 403, "ok", "ok", "ok"] as const;
 const OPERATE = [401, 401, 403, "ok", 403, "ok", "ok"] as const;
 const ADMINISTER = [401, 401, 403, "ok", 403, 403, "ok"] as const;
 const GLOBAL_ADMINISTER = [401, 401, 403, 403, 403, 403, "ok"] as const;
+const OPERATE_LIST = [401, 401, "ok", "ok", 403, "ok", "ok"] as const;
+/** What only its id names is not there for another tenant. */
+const FOUND = [401, 401, 404, "ok", "ok", "ok", "ok"] as const;
+const FOUND_OPERATE = [401, 401, 404, "ok", 403, "ok", "ok"] as const;
 const ADMIN_LIST = [401, 401, "ok", "ok", 403, 403, "ok"] as const;
 
 interface Row {
@@ -28,6 +32,7 @@ interface Row {
 }
 
 const LANE = { tenant: "shop", partition: "0", sink: "raw" };
+const JOB = { job: "replay-none-0000" };
 const IF_MATCH = { "if-match": "*" };
 
 /** A route that is missing here fails the test. */
@@ -56,6 +61,17 @@ const TABLE: Readonly<Record<string, Row>> = {
   show_ledger: { expect: LIST },
   list_dead_letters: { expect: LIST },
   show_dead_letter: { expect: LOOK, path: { ...LANE, sequence: "1" }, ok: 404 },
+  list_dead_letter_groups: { expect: LIST },
+  discard_dead_letters: { expect: OPERATE, body: { all: true, reason: "old" } },
+  audit_ledger: { expect: OPERATE_LIST },
+  list_jobs: { expect: LIST },
+  create_job: { expect: OPERATE, body: { kind: "replay" } },
+  show_job: { expect: FOUND, path: JOB, ok: 404 },
+  start_job: { expect: FOUND_OPERATE, path: JOB, ok: 404 },
+  pause_job: { expect: FOUND_OPERATE, path: JOB, ok: 404 },
+  resume_job: { expect: FOUND_OPERATE, path: JOB, ok: 404 },
+  cancel_job: { expect: FOUND_OPERATE, path: JOB, ok: 404 },
+  set_job_rate: { expect: FOUND_OPERATE, path: JOB, body: { idle_share: 0.5 }, ok: 404 },
   find_events: { expect: LIST, query: "id=a" },
   show_event: { expect: LOOK, path: { event: "a" }, ok: 404 },
   tail_events: { expect: LOOK },

@@ -1,5 +1,6 @@
 import type { Clock } from "../../core/environment.ts";
 import type { ControlStore, LaneId, LaneStore, LogReader } from "../../core/ingestion/log.ts";
+import type { JobControl } from "../../core/ingestion/job-control.ts";
 import type { Revision } from "../../core/ingestion/revision.ts";
 
 /** All that the admin API may look at and change. */
@@ -9,12 +10,23 @@ export interface AdminPorts {
   readonly reader: Pick<LogReader, "find" | "read" | "bounds" | "arrivals">;
   readonly lanes: Pick<
     LaneStore,
-    "lanes" | "jobLanes" | "loadLane" | "dropLane" | "settlement" | "deadLetter" | "deadLetters" | "amendment"
+    | "lanes"
+    | "jobLanes"
+    | "loadLane"
+    | "dropLane"
+    | "settlement"
+    | "deadLetter"
+    | "deadLetters"
+    | "deadLetterGroups"
+    | "discard"
+    | "amendment"
+    | "recount"
   >;
   readonly control: ControlStore;
   /** What runs now: tenants with the keys of the configuration, and their sinks. */
   readonly revision: () => Revision;
   readonly config: ConfigPort;
+  readonly jobs: JobControl;
   readonly workers: WorkersPort;
   readonly plugins: readonly PluginInfo[];
   /** Makes an instance of a sink of its own, tests its connection, closes it. Rejects with the reason. */

@@ -106,6 +106,7 @@ export const DeadLetterSchema = z.strictObject({
   stage: z.string(),
   code: z.string(),
   message: z.string(),
+  fingerprint: z.string().describe("Equal for failures of one kind."),
   attempts: count(),
   config_revision: count(),
 });
@@ -116,6 +117,75 @@ export const DeadLetterWhole = DeadLetterSchema.extend({
   plugins: z.record(z.string(), z.string()),
   event: z.unknown().optional().describe("As it was accepted, byte for byte."),
   event_base64: z.string().optional().describe("Instead of `event`, when the bytes are no JSON."),
+});
+
+export const GroupSchema = z.strictObject({
+  tenant: z.string(),
+  sink: z.string(),
+  fingerprint: z.string(),
+  stage: z.string(),
+  code: z.string(),
+  message: z.string().describe("Of the newest."),
+  events: count(),
+  first_at: time(),
+  last_at: time(),
+  event_types: z.record(z.string(), count()),
+});
+
+const RateSchema = z.union([
+  z.strictObject({ idle_share: z.number() }),
+  z.strictObject({ events_per_second: z.number() }),
+]);
+
+export const JobSchema = z.strictObject({
+  id: z.string(),
+  kind: z.enum(["replay", "redrive", "backfill"]),
+  tenant: z.string(),
+  state: z.enum(["planned", "running", "paused", "done", "failed", "cancelled"]),
+  reason: z.string().optional(),
+  selection: z.looseObject({}),
+  sinks: z.array(z.string()).optional(),
+  rate: RateSchema,
+  canary: z
+    .strictObject({
+      events: count(),
+      share: z.number(),
+      state: z.enum(["running", "passed", "failed"]).optional(),
+      tried: count().optional(),
+      succeeded: count().optional(),
+    })
+    .optional(),
+  lanes: z.array(z.strictObject({ lane: z.string(), from: count(), to: count() })),
+  events: count().describe("As planned."),
+  is_estimate: z.boolean().describe("Whether `events` counts events that the selection will pass over."),
+  created_at: time(),
+  created_by: z.string().optional(),
+  started_at: time().optional(),
+  ended_at: time().optional(),
+  progress: z.strictObject({
+    delivered: count(),
+    filtered: count(),
+    failed: count(),
+    erased: count(),
+    not_selected: count(),
+    settled: count(),
+    share: z.number(),
+    events_per_second: z.number().optional(),
+    eta_ms: z.number().optional(),
+  }),
+});
+
+export const LaneAuditSchema = z.strictObject({
+  lane: z.string(),
+  tenant: z.string(),
+  sink: z.string(),
+  accepted: count(),
+  delivered: count(),
+  filtered: count(),
+  dead: count(),
+  erased: count(),
+  pending: count(),
+  faults: z.array(z.string()).describe("What does not agree with a recount; empty when all is well."),
 });
 
 export const FateSchema = z.strictObject({

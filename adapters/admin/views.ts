@@ -3,6 +3,7 @@ import { timestamp } from "../../core/canonical/codec.ts";
 import type { AuditEntry } from "../../core/ingestion/audit.ts";
 import type { LaneHold } from "../../core/ingestion/lane-holds.ts";
 import { ledgerEntry } from "../../core/ingestion/ledger.ts";
+import type { Audit } from "../../core/ingestion/ledger.ts";
 import type { DeadLetter, LaneState, StreamBounds } from "../../core/ingestion/log.ts";
 import { formatPosition, laneKey } from "../../core/ingestion/log.ts";
 import type { KeyView } from "../../core/ingestion/stored-keys.ts";
@@ -27,6 +28,7 @@ export function deadLetterSummary(letter: DeadLetter) {
     stage: letter.stage,
     code: letter.code,
     message: letter.message,
+    fingerprint: letter.fingerprint,
     attempts: letter.attempts.length,
     config_revision: letter.configRevision,
   };
@@ -110,6 +112,22 @@ export function ledgerView({ tenantId, partition, sink, state, bounds }: LaneNow
     erased,
     pending,
     imbalance,
+  };
+}
+
+export function laneAuditView({ lane, recounted, deadLetters, unsettledEntries, faults }: Audit) {
+  const filtered = Object.values(recounted.filtered).reduce((sum, events) => sum + events, 0);
+  return {
+    lane: laneKey(lane),
+    tenant: lane.stream.tenantId,
+    sink: lane.sink,
+    accepted: recounted.cursor - recounted.start + unsettledEntries,
+    delivered: recounted.delivered,
+    filtered,
+    dead: deadLetters,
+    erased: recounted.erased,
+    pending: unsettledEntries,
+    faults,
   };
 }
 

@@ -2,7 +2,8 @@ import { readRuntimeFile } from "../runtime-file.ts";
 import type { RuntimeFile } from "../runtime-file.ts";
 import { EXIT, Failure } from "./failure.ts";
 
-const ADMIN_HINT = "start one with `pulsegate dev`, or point PULSEGATE_ADMIN_URL and PULSEGATE_ADMIN_TOKEN at it";
+export const ADMIN_HINT =
+  "start one with `pulsegate dev`, or point PULSEGATE_ADMIN_URL and PULSEGATE_ADMIN_TOKEN at it";
 /** For those who send events: where the data port is, is told in another way. */
 export const DATA_HINT = "start one with `pulsegate dev`, or point --url (or PULSEGATE_URL) at it";
 
@@ -35,20 +36,6 @@ export async function findInstance(dataDir: string): Promise<RuntimeFile | undef
   } catch (error) {
     throw new Failure(`can't read ${dataDir}/runtime.json`, { why: (error as Error).message });
   }
-}
-
-/** The answer of `GET path` as JSON text; fails with what the server said. */
-export function getAdmin(address: AdminAddress, path: string): Promise<string> {
-  return askAdmin(address, path, "GET");
-}
-
-/** As `getAdmin`, by another method. */
-export async function askAdmin(address: AdminAddress, path: string, method: "GET" | "DELETE"): Promise<string> {
-  const url = new URL(path, address.url).href;
-  const response = await reach(url, { method, headers: { authorization: `Bearer ${address.token}` } }, ADMIN_HINT);
-  const text = await response.text();
-  if (!response.ok) throw problemFailure(response, text);
-  return text;
 }
 
 /** As `fetch`, but a server that can't be reached is told as such, with the next step. */

@@ -1,4 +1,4 @@
-import { renderTable } from "./table.ts";
+import { renderTable, withoutControls } from "./table.ts";
 
 const WIDTH_DEFAULT = 80;
 
@@ -39,4 +39,11 @@ export function terminalWidth(): number {
 export function textOf(value: unknown): string {
   if (value === null || value === undefined) return "";
   return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+/** A name and its value per line; what has no value is left out. */
+export function printFields(fields: Row): void {
+  const shown = Object.entries(fields).filter(([, value]) => value !== undefined && value !== null);
+  const label = Math.max(...shown.map(([name]) => name.length));
+  for (const [name, value] of shown) printLine(`${name.padEnd(label)}  ${withoutControls(textOf(value))}`);
 }

@@ -1,8 +1,8 @@
-import { Argument, Command, InvalidArgumentError, Option } from "commander";
+import { Argument, Command, Option } from "commander";
 import type { DevOptions } from "../dev.ts";
 import type { StartOptions } from "../start.ts";
-import { DATA_DIR_DEFAULT } from "./data-dir.ts";
-import { SORTS } from "./top/rows.ts";
+import { dataOption, examples, jsonOption, wholeNumber } from "./options.ts";
+import { addAdmin, addCompletion, addRunningConfig } from "./program-admin.ts";
 
 export interface ProgramOptions {
   readonly version: string;
@@ -21,26 +21,11 @@ export function createProgram(options: ProgramOptions): Command {
   addConfig(program);
   addSend(program);
   addAdmin(program);
-  addTop(program);
-  addKeys(program);
   addPlugins(program);
   addSql(program);
+  addCompletion(program);
   const exits = "0 done, 1 failed, 2 wrong usage, 3 could not reach PulseGate, 130 interrupted";
   return program.addHelpText("after", `\nExit codes: ${exits}.\n${examples("pulsegate dev", "pulsegate send --help")}`);
-}
-
-function examples(...commands: readonly string[]): string {
-  return `\nExamples:\n${commands.map((command) => `  $ ${command}`).join("\n")}`;
-}
-
-const jsonOption = () => new Option("--json", "print data as JSON");
-const dataOption = () => new Option("--data <dir>", "data folder of the dev instance").default(DATA_DIR_DEFAULT);
-function wholeNumber({ min, max }: { readonly min: number; readonly max: number }) {
-  return (text: string): number => {
-    const value = Number(text);
-    if (/^\d+$/.test(text) && value >= min && value <= max) return value;
-    throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
-  };
 }
 
 const portNumber = wholeNumber({ min: 0, max: 65_535 });
@@ -92,8 +77,9 @@ interface ExplainFlags extends ConfigFlags {
 function addConfig(program: Command): void {
   const config = program
     .command("config")
-    .description("check, explain and describe configuration files")
+    .description("check, explain and describe configuration files; list, compare and apply what runs")
     .addHelpText("after", examples("pulsegate config check pulsegate.yaml", "pulsegate config explain pulsegate.yaml"));
+  addRunningConfig(config);
   const withFile = (name: string, description: string): Command =>
     config
       .command(name)
@@ -153,121 +139,6 @@ function addSend(program: Command): void {
     .action(async (json: string | undefined, options) => {
       const { send } = await import("./send-command.ts");
       await send(json, options);
-    });
-}
-
-function addAdmin(program: Command): void {
-  const events = program
-    .command("events")
-    .description("follow events")
-    .addHelpText("after", examples("pulsegate events get demo/0/42", "pulsegate events get --help"));
-  admin(events, "get")
-    .description("tell what became of an event: accepted, and each lane's outcome")
-    .argument("<id>", "event id or position")
-    .option("--tenant <id>", "the event's tenant; all are searched without it")
-    .addHelpText(
-      "after",
-      examples(
-        "pulsegate events get demo/0/42",
-        "pulsegate events get 0198c0de-0000-7000-8000-000000000001 --tenant demo",
-      ),
-    )
-    .action(async (id: string, options) => {
-      const { getEvent } = await import("./admin-commands.ts");
-      await getEvent(id, options);
-    });
-  addDeadLetters(program);
-  const lanes = program
-    .command("lanes")
-    .description("look at lanes, drop those whose sink is gone")
-    .addHelpText("after", examples("pulsegate lanes list", "pulsegate lanes drop demo/0/old_sink"));
-  admin(lanes, "list")
-    .description("list lanes with their place in the log")
-    .option("--tenant <id>", "this tenant's only")
-    .addHelpText("after", examples("pulsegate lanes list", "pulsegate lanes list --tenant demo --json"))
-    .action(async (options) => {
-      const { listLanes } = await import("./admin-commands.ts");
-      await listLanes(options);
-    });
-  admin(lanes, "drop")
-    .description("give up what a lane keeps whose sink is gone from the configuration; asks before it does")
-    .argument("<lane>", "tenant/partition/sink, as in the list")
-    .option("--yes", "do not ask")
-    .addHelpText(
-      "after",
-      examples("pulsegate lanes drop demo/0/old_sink", "pulsegate lanes drop demo/0/old_sink --yes"),
-    )
-    .action(async (id: string, options) => {
-      const { dropLane } = await import("./admin-commands.ts");
-      await dropLane(id, options);
-    });
-  admin(program, "ledger")
-    .description("account for every event: accepted = delivered + filtered + dead + erased + pending")
-    .option("--tenant <id>", "this tenant's only")
-    .addHelpText("after", examples("pulsegate ledger", "pulsegate ledger --tenant demo --json"))
-    .action(async (options) => {
-      const { showLedger } = await import("./admin-commands.ts");
-      await showLedger(options);
-    });
-}
-
-function addTop(program: Command): void {
-  admin(program, "top")
-    .description("watch tenants and lanes: what comes in, what is refused, who is behind and why")
-    .addOption(new Option("--sort <column>", "what comes first").choices(SORTS).default("backlog"))
-    .option("--interval <seconds>", "time between two looks", wholeNumber({ min: 1, max: 3600 }), 2)
-    .addHelpText("after", examples("pulsegate top --sort oldest", "pulsegate top --json --interval 10"))
-    .action(async ({ interval, ...options }) => {
-      const { showTop } = await import("./top-command.ts");
-      await showTop({ ...options, intervalSeconds: interval });
-    });
-}
-
-/** A command that asks a running PulseGate. */
-function admin(parent: Command, name: string): Command {
-  return parent.command(name).addOption(dataOption()).addOption(jsonOption());
-}
-
-function addDeadLetters(program: Command): void {
-  const dlq = program
-    .command("dlq")
-    .description("look at dead letters: events that a lane gave up on")
-    .addHelpText("after", examples("pulsegate dlq list --tenant demo", "pulsegate dlq show demo/0/raw/17"));
-  admin(dlq, "list")
-    .description("list dead letters, a page at a time")
-    .option("--tenant <id>", "this tenant's only")
-    .option("--sink <id>", "this sink's only")
-    .option("--limit <number>", "most per page", wholeNumber({ min: 1, max: 500 }), 50)
-    .option("--after <id>", "go on behind this one")
-    .addHelpText("after", examples("pulsegate dlq list", "pulsegate dlq list --tenant demo --sink raw --json"))
-    .action(async (options) => {
-      const { listDeadLetters } = await import("./admin-commands.ts");
-      await listDeadLetters(options);
-    });
-  admin(dlq, "show")
-    .description("show one dead letter whole, its event byte for byte")
-    .argument("<id>", "as in the list")
-    .addHelpText("after", examples("pulsegate dlq show demo/0/raw/17", "pulsegate dlq show demo/0/raw/17 --json"))
-    .action(async (id: string, options) => {
-      const { showDeadLetter } = await import("./admin-commands.ts");
-      await showDeadLetter(id, options);
-    });
-}
-
-function addKeys(program: Command): void {
-  const keys = program
-    .command("keys")
-    .description("make API keys")
-    .addHelpText("after", examples("pulsegate keys create web", "pulsegate keys create mobile --json"));
-  keys
-    .command("create")
-    .description("make a key: its text is shown once, its hash goes into the configuration")
-    .argument("<id>", "a name for the key, unique within its tenant")
-    .addOption(jsonOption())
-    .addHelpText("after", examples("pulsegate keys create web", "pulsegate keys create mobile --json"))
-    .action(async (id: string, options) => {
-      const { createKey } = await import("./keys-command.ts");
-      createKey(id, options);
     });
 }
 

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
-import type { AdminOptions } from "./admin-commands.ts";
+import type { AdminOptions } from "./admin-client.ts";
 import { findAdmin, reach } from "./instance.ts";
 import { printJson, printLine } from "./print.ts";
 import { parseExposition } from "./top/exposition.ts";

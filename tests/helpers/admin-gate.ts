@@ -2,6 +2,7 @@ import { randomFillSync } from "node:crypto";
 import { startOps } from "../../adapters/admin/index.ts";
 import type { AdminPorts, ConfigPort, OpsOptions, OpsServer } from "../../adapters/admin/index.ts";
 import { hashApiKey } from "../../core/ingestion/admit.ts";
+import { createJobControl } from "../../core/ingestion/job-control.ts";
 import type { Revision, TenantConfig } from "../../core/ingestion/revision.ts";
 import { openMemoryLog } from "../../drivers/memory/index.ts";
 import type { MemoryLog } from "../../drivers/memory/index.ts";
@@ -79,6 +80,7 @@ export async function startAdminGate(options: AdminGateOptions = {}): Promise<Ad
 }
 
 function portsOn(log: MemoryLog, running: Revision): AdminPorts {
+  const parts = { reader: log, lanes: log, revision: () => running };
   return {
     tokens: HOLDERS,
     reader: log,
@@ -86,6 +88,7 @@ function portsOn(log: MemoryLog, running: Revision): AdminPorts {
     control: log.control,
     revision: () => running,
     config: configPort(running),
+    jobs: createJobControl({ ...parts, control: log.control, clock: systemClock, random: Math.random }),
     workers: {
       status: async () => [{ tenantId: "shop", partition: 0, sink: "raw", breaker: "open", lastError: "refused" }],
       holdsChanged: async () => {},

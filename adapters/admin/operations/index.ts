@@ -3,6 +3,7 @@ import { AUDIT_OPERATIONS } from "./audit.ts";
 import { CONFIG_OPERATIONS } from "./config.ts";
 import { DEAD_LETTER_OPERATIONS } from "./dead-letters.ts";
 import { EVENT_OPERATIONS } from "./events.ts";
+import { JOB_OPERATIONS } from "./jobs.ts";
 import { KEY_OPERATIONS } from "./keys.ts";
 import { LANE_OPERATIONS } from "./lanes.ts";
 import { TENANT_OPERATIONS } from "./tenants.ts";
@@ -14,6 +15,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...CONFIG_OPERATIONS,
   ...LANE_OPERATIONS,
   ...DEAD_LETTER_OPERATIONS,
+  ...JOB_OPERATIONS,
   ...EVENT_OPERATIONS,
   ...AUDIT_OPERATIONS,
 ] as readonly unknown[] as readonly Operation[];

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { PulseGateError } from "../../../core/canonical/errors.ts";
 import { holdOf, laneHolds, putHold } from "../../../core/ingestion/lane-holds.ts";
+import { auditLane } from "../../../core/ingestion/ledger.ts";
 import type { LaneId, LaneState, StreamBounds } from "../../../core/ingestion/log.ts";
 import { laneKey, streamKey } from "../../../core/ingestion/log.ts";
 import { dropOrphan, isOrphan } from "../../../core/ingestion/orphans.ts";
@@ -9,8 +10,8 @@ import { laneOfPath, PAGE, pageOf, TENANT } from "../input.ts";
 import { operation } from "../operation.ts";
 import type { Answer, Call } from "../operation.ts";
 import type { AdminPorts } from "../ports.ts";
-import { DroppedLaneSchema, LaneSchema, LedgerSchema, pageSchema } from "../schemas.ts";
-import { laneView, ledgerView } from "../views.ts";
+import { DroppedLaneSchema, LaneAuditSchema, LaneSchema, LedgerSchema, pageSchema } from "../schemas.ts";
+import { laneAuditView, laneView, ledgerView } from "../views.ts";
 import type { LaneNow } from "../views.ts";
 
 const PATH = "/lanes/{tenant}/{partition}/{sink}";
@@ -150,7 +151,37 @@ const showLedger = operation({
   },
 });
 
-export const LANE_OPERATIONS = [listLanes, showLane, pauseLane, resumeLane, skipPosition, dropLane, showLedger];
+const auditLedger = operation({
+  id: "audit_ledger",
+  method: "GET",
+  path: "/ledger/audit",
+  summary: "Count every lane anew, from the log itself, and compare with the ledger",
+  description: "Reads all that was kept of each lane, and every event that is pending: it may take a while.",
+  role: "operator",
+  scope: "tenant",
+  query: z.strictObject({ ...TENANT, ...PAGE }),
+  response: pageSchema(LaneAuditSchema),
+  handle: async ({ tenantId, query }, ports) => {
+    const page = pageOf(await ports.lanes.lanes(tenantId), ({ lane }) => laneKey(lane), query);
+    const items = [];
+    for (const { lane } of page.items) {
+      const audit = await auditLane(ports, lane);
+      if (audit !== undefined) items.push(laneAuditView(audit));
+    }
+    return { body: { items, next: page.next } };
+  },
+});
+
+export const LANE_OPERATIONS = [
+  listLanes,
+  showLane,
+  pauseLane,
+  resumeLane,
+  skipPosition,
+  dropLane,
+  showLedger,
+  auditLedger,
+];
 
 async function hold(
   call: Call<unknown, unknown>,

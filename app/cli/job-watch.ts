@@ -1,0 +1,89 @@
+import cliProgress from "cli-progress";
+import type { AdminClient } from "./admin-client.ts";
+import { pathOf } from "./admin-client.ts";
+import { Failure } from "./failure.ts";
+import { printJson, printLine, printNote } from "./print.ts";
+
+/** A job as the admin API shows it, as far as the commands look. */
+export interface JobView {
+  readonly id: string;
+  readonly kind: string;
+  readonly tenant: string;
+  readonly state: string;
+  readonly reason?: string;
+  readonly sinks?: readonly string[];
+  readonly events: number;
+  readonly is_estimate: boolean;
+  readonly created_at: string;
+  readonly canary?: {
+    readonly events: number;
+    readonly share: number;
+    readonly state?: string;
+    readonly tried?: number;
+    readonly succeeded?: number;
+  };
+  readonly progress: {
+    readonly delivered: number;
+    readonly filtered: number;
+    readonly failed: number;
+    readonly erased: number;
+    readonly settled: number;
+    readonly share: number;
+    readonly events_per_second?: number;
+    readonly eta_ms?: number;
+  };
+}
+
+const LOOK_MS = 300;
+const ENDED = new Set(["done", "failed", "cancelled"]);
+
+/** Follows a job to its end, with a bar on a terminal. Fails when it failed, was cancelled or rests. */
+export async function watchJob(client: AdminClient, id: string, { json }: { readonly json?: boolean }): Promise<void> {
+  const bar = createBar();
+  let job = await client.get<JobView>(`/jobs${pathOf(id)}`);
+  try {
+    while (!ENDED.has(job.state) && job.state !== "paused" && job.state !== "planned") {
+      bar?.show(job);
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      job = await client.get<JobView>(`/jobs${pathOf(id)}`);
+    }
+    bar?.show(job);
+  } finally {
+    bar?.stop();
+  }
+  if (json === true) printJson(job);
+  else printLine(outcomeOf(job));
+  if (job.state === "done") return;
+  const next =
+    job.state === "failed"
+      ? "mend the cause (`pulsegate dlq groups`), then run the command again"
+      : `pulsegate replay resume ${id}`;
+  throw new Failure(`job ${id} is ${job.state}`, { next, ...(job.reason === undefined ? {} : { why: job.reason }) });
+}
+
+/** One line of what a job has done. */
+export function outcomeOf({ id, state, canary, progress }: JobView): string {
+  const { delivered, filtered, failed, erased } = progress;
+  const parts = [`delivered ${delivered}`, `filtered ${filtered}`, `failed ${failed}`];
+  if (erased > 0) parts.push(`erased ${erased}`);
+  const tried = canary?.state === undefined ? "" : `canary ${canary.state}: ${canary.succeeded} of ${canary.tried}; `;
+  return `${id}  ${state}: ${tried}${parts.join(", ")}`;
+}
+
+function createBar() {
+  if (!process.stderr.isTTY) {
+    printNote("working; on a terminal a bar shows how far it is");
+    return undefined;
+  }
+  const format = "{bar} {percentage} %  {settled} events  {rate}/s  {eta}";
+  const bar = new cliProgress.SingleBar({ stream: process.stderr, format, barsize: 24, hideCursor: true });
+  bar.start(1_000, 0, { settled: 0, rate: 0, eta: "" });
+  return {
+    show({ progress, state }: JobView) {
+      const { share, settled, events_per_second: rate = 0, eta_ms: etaMs } = progress;
+      const eta = etaMs === undefined ? state : `${Math.ceil(etaMs / 1_000)} s left`;
+      bar.update(Math.floor(share * 1_000), { settled, rate: Math.round(rate), eta });
+    },
+    stop: () => bar.stop(),
+  };
+}

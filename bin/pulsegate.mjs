@@ -2,6 +2,7 @@
 // Runs on any Node.js from 12 on, to find the one that PulseGate needs. Plain old JavaScript on purpose.
 import { spawn } from "child_process";
 import { existsSync } from "fs";
+import * as nodeModule from "module";
 import { constants } from "os";
 import { dirname, join } from "path";
 import { fileURLToPath, pathToFileURL } from "url";
@@ -12,7 +13,13 @@ const source = join(root, "app", "cli", "index.ts");
 const built = join(root, "dist", "app", "cli", "index.js");
 const entry = existsSync(source) ? source : built;
 
+// What was compiled is kept for the next start. Beside the code, where nobody can write who may not change the
+// code as well; where we may not, there is none.
+process.env.NODE_COMPILE_CACHE = process.env.NODE_COMPILE_CACHE || join(root, "node_modules", ".cache", "pulsegate");
+
 if (Number(process.versions.node.split(".")[0]) >= NODE_MAJOR_MIN) {
+  // Worker threads and the pinned Node.js find it in the environment; this thread has started already.
+  nodeModule.enableCompileCache(process.env.NODE_COMPILE_CACHE);
   // Without top-level await, which Node.js 12 can't parse.
   void import(pathToFileURL(entry).href);
 } else {

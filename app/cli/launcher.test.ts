@@ -1,4 +1,4 @@
-import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { tmpdir } from "node:os";
@@ -69,6 +69,17 @@ test("the pinned one is found where npm puts it beside the package, and the buil
   await writeFile(join(installed, "dist", "app", "cli", "index.js"), TELL);
   await pinNode();
   expect(await launch(OLD, [], join(installed, "bin", "pulsegate.mjs")).done).toMatchObject({ code: 7, stderr: "" });
+});
+
+test.each([
+  ["a new Node.js", []],
+  ["the pinned one, handed over to by an old Node.js", OLD],
+])("%s keeps what it compiled beside the code, for a quicker next start", async (_name, nodeArgs) => {
+  await command('await import("./other.ts");');
+  await writeFile(join(root, "app", "cli", "other.ts"), "export const n: number = 1;");
+  await pinNode();
+  expect(await launch(nodeArgs).done).toEqual({ code: 0, stdout: "", stderr: "" });
+  expect(await readdir(join(root, "node_modules", ".cache", "pulsegate"))).toHaveLength(1);
 });
 
 test("without a pinned one it says in one line what is needed and what to do", async () => {

@@ -29,6 +29,16 @@ test("a signal while it runs stops it, with 0", async () => {
   expect([await exitCode, stopped]).toEqual([0, ["part"]]);
 });
 
+test("a part that hangs while it stops is cut and named, and the exit code is still 0", async () => {
+  const { exitCode, logged } = setUp(async ({ teardown }) => {
+    teardown.add({ name: "the ingestion log", share: 0.1, stop: never });
+    setImmediate(() => process.kill(process.pid, "SIGINT"));
+    return { failed: never() };
+  });
+  expect(await exitCode).toBe(0);
+  expect(logged).toContain("this part did not stop in time and is cut");
+});
+
 test("a failure while it runs stops it, with 1", async () => {
   const { exitCode, logged } = setUp(async () => ({ failed: Promise.resolve(new Error("disk")) }));
   expect(await exitCode).toBe(1);

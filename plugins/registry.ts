@@ -1,5 +1,6 @@
 import type { PluginDefinition } from "./contract.ts";
 import fileSink from "./sink/file_sink/index.ts";
+import kafkaSink from "./sink/kafka_sink/index.ts";
 import postgresSink from "./sink/postgres_sink/index.ts";
 import webhookSink from "./sink/webhook_sink/index.ts";
 import botDetector from "./transform/bot_detector/index.ts";
@@ -13,6 +14,7 @@ export const PLUGINS: readonly PluginDefinition[] = [
   botDetector,
   businessRouter,
   fileSink,
+  kafkaSink,
   fieldNormalizer,
   geoipEnricher,
   piiScrubber,

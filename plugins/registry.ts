@@ -13,10 +13,10 @@ import piiScrubber from "./transform/pii_scrubber/index.ts";
 export const PLUGINS: readonly PluginDefinition[] = [
   botDetector,
   businessRouter,
-  fileSink,
-  kafkaSink,
   fieldNormalizer,
+  fileSink,
   geoipEnricher,
+  kafkaSink,
   piiScrubber,
   postgresSink,
   webhookSink,

@@ -27,7 +27,7 @@ export interface TestKafka {
   deleteTopic(topic: string): Promise<void>;
   configure(topic: string, name: string, value: string): Promise<void>;
   /** All records, in order within each partition. */
-  records(topic: string): Promise<Message<Buffer, Buffer, Buffer, Buffer>[]>;
+  records(topic: string): Promise<Message[]>;
   /** Stops the process where it stands, or lets it go on. */
   freeze(frozen: boolean): void;
   stop(): Promise<void>;
@@ -112,13 +112,13 @@ async function recordsOf(
   base: { readonly clientId: string; readonly bootstrapBrokers: string[] },
   admin: Admin,
   topic: string,
-): Promise<Message<Buffer, Buffer, Buffer, Buffer>[]> {
+): Promise<Message[]> {
   const metadata = await admin.metadata({ topics: [topic], forceUpdate: true });
   const partitions = metadata.topics.get(topic)?.partitionsCount ?? 0;
   const asked = Array.from({ length: partitions }, (_, partitionIndex) => ({ partitionIndex, timestamp: -1n }));
   const ends = await admin.listOffsets({ topics: [{ name: topic, partitions: asked }] });
   const total = ends.flatMap((one) => one.partitions).reduce((sum, { offset }) => sum + Number(offset), 0);
-  const found: Message<Buffer, Buffer, Buffer, Buffer>[] = [];
+  const found: Message[] = [];
   if (total === 0) return found;
   const consumer = new Consumer({ ...base, groupId: randomUUID(), autocommit: false, maxWaitTime: 50 });
   const stream = await consumer.consume({ topics: [topic], mode: MessagesStreamModes.EARLIEST });

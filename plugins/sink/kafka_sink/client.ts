@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { compatibilityPartitioner, ProduceAcks, Producer } from "@platformatic/kafka";
-import type { Config } from "./config.ts";
+import { brokersOf, type Config } from "./config.ts";
 import { Unanswered } from "./failure.ts";
 import type { KafkaRecord } from "./record.ts";
 
@@ -61,10 +61,10 @@ export class KafkaClient {
 }
 
 function makeProducer(options: KafkaOptions): Producer {
-  const { brokers = [], client_id: clientId, key, compression, sasl, tls, ca } = options;
+  const { brokers, client_id: clientId, key, compression, sasl, tls, ca } = options;
   return new Producer({
     clientId,
-    bootstrapBrokers: brokers,
+    bootstrapBrokers: [...brokersOf(brokers)],
     idempotent: true,
     acks: ProduceAcks.ALL,
     autocreateTopics: false,

@@ -4,7 +4,7 @@ import { z } from "zod";
 const TOPIC_PATTERN = /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}$/;
 const BROKER_PATTERN = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$/;
 
-const broker = z.string().regex(BROKER_PATTERN, "must be a broker's address like kafka-1.example.com:9092");
+const BROKER_ERROR = "must be a broker's address like kafka-1.example.com:9092";
 
 const tls = z.strictObject({
   enabled: z.boolean().default(true).describe("Encrypt the connection."),
@@ -26,22 +26,24 @@ const sasl = z.strictObject({
 });
 
 /** As a list, or as one text with commas, which is how an environment variable holds it. */
-const brokers = z.preprocess(
-  (value) => (typeof value === "string" ? value.split(",").map((part) => part.trim()) : value),
-  z.array(broker).min(1).max(64),
-);
+const brokers = z.union([
+  z.array(z.string().regex(BROKER_PATTERN, BROKER_ERROR)).min(1).max(64),
+  z.string().refine((text) => brokersOf(text).every((one) => BROKER_PATTERN.test(one)), `each ${BROKER_ERROR}`),
+]);
 
 /** Options of kafka_sink. Plain data: it is posted to worker threads. */
 export const config = z
   .strictObject({
     brokers: brokers
       .optional()
+      .meta({ examples: [["kafka-1.example.com:9092"]] })
       .describe(
         "Brokers to begin with. Without them KAFKA_BROKERS of the environment (with commas); `pulsegate dev` falls back to localhost:9092.",
       ),
     topic: z
       .string()
       .regex(TOPIC_PATTERN, "must be 1 to 249 letters, digits, . _ or -")
+      .meta({ examples: ["analytics_events"] })
       .describe("Where the records go. It must exist: nothing is created."),
     value: z
       .enum(["payload", "event"])
@@ -82,7 +84,10 @@ export const config = z
   })
   .refine((options) => options.brokers !== undefined, {
     error: "`brokers` is required: list them here, or set KAFKA_BROKERS in the environment",
-    path: ["brokers"],
   });
 
 export type Config = z.output<typeof config>;
+
+export function brokersOf(brokers: Config["brokers"]): readonly string[] {
+  return typeof brokers === "string" ? brokers.split(",").map((part) => part.trim()) : (brokers ?? []);
+}

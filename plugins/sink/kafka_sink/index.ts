@@ -7,7 +7,7 @@ import {
   type SinkPlugin,
 } from "../../contract.ts";
 import { KafkaClient, optionsOf } from "./client.ts";
-import { type Config, config } from "./config.ts";
+import { brokersOf, type Config, config } from "./config.ts";
 import { type Failure, failureOf } from "./failure.ts";
 import { type KafkaRecord, recordBytes, recordOf } from "./record.ts";
 
@@ -89,7 +89,7 @@ class KafkaSink implements SinkPlugin {
   #outcomeOf(failure: Failure | undefined): SinkOutcome {
     if (failure === undefined) return OK;
     const { kind, code, unavailable } = failure;
-    const reason = `${failure.reason} (topic ${this.#config.topic} at ${this.#config.brokers?.join(", ")})`;
+    const reason = `${failure.reason} (topic ${this.#config.topic} at ${brokersOf(this.#config.brokers).join(", ")})`;
     return kind === "retry" ? { type: "retry", code, reason, unavailable } : { type: "error", code, reason };
   }
 

@@ -88,6 +88,7 @@ export const config = z
 
 export type Config = z.output<typeof config>;
 
-export function brokersOf(brokers: Config["brokers"]): readonly string[] {
+/** Each broker of the option by itself. */
+export function brokersOf(brokers: string | readonly string[] | undefined): readonly string[] {
   return typeof brokers === "string" ? brokers.split(",").map((part) => part.trim()) : (brokers ?? []);
 }

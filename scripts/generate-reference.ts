@@ -6,6 +6,7 @@
  */
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { adminApiPage } from "./reference/admin-api.ts";
 import { cliPage } from "./reference/cli.ts";
 import { configPage, configSchema } from "./reference/config.ts";
 import { errorsPage } from "./reference/errors.ts";
@@ -15,6 +16,7 @@ import { pluginsPage } from "./reference/plugins.ts";
 const FOLDER = resolve(import.meta.dirname, "../docs/reference");
 
 const PAGES: Readonly<Record<string, () => string>> = {
+  "admin-api.md": adminApiPage,
   "cli.md": cliPage,
   "config.md": configPage,
   "config.schema.json": configSchema,

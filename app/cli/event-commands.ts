@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import type { Fate } from "../../core/ingestion/fate.ts";
+import type { Fate, LaneFate } from "../../core/ingestion/fate.ts";
 import { parsePosition } from "../../core/ingestion/log.ts";
 import { AdminClient, pathOf, tenantOf } from "./admin-client.ts";
 import type { AdminOptions } from "./admin-client.ts";
@@ -39,13 +39,19 @@ function printFate(fate: TenantFate): void {
   const rows = fate.lanes.map((lane) => ({
     ...lane,
     revision: lane.config_revision,
-    why: lane.reason ?? (lane.dead_letter === undefined ? "" : `${lane.dead_letter.code} ${lane.dead_letter.message}`),
+    why: whyOf(lane),
   }));
   printRows(rows, ["sink", "status", "settled_at", "revision", "why"], "The tenant has no sinks.");
   const jobs = fate.lanes.flatMap(({ sink, jobs: touched = [] }) => touched.map((job) => ({ sink, ...job })));
   if (jobs.length === 0) return;
   printLine();
   printRows(jobs, ["job", "sink", "status", "at", "reason"], "");
+}
+
+function whyOf({ reason, dead_letter: letter, amended }: LaneFate): string {
+  if (letter !== undefined) return `${letter.code} ${letter.message}`;
+  if (amended === undefined) return reason ?? "";
+  return `${reason ?? "was dead"}; ${amended.job ?? "discarded"} at ${amended.at}`;
 }
 
 export interface TailOptions extends AdminOptions {

@@ -2,7 +2,7 @@ import cliProgress from "cli-progress";
 import type { AdminClient } from "./admin-client.ts";
 import { pathOf } from "./admin-client.ts";
 import { Failure } from "./failure.ts";
-import { printJson, printLine, printNote } from "./print.ts";
+import { printJson, printLine } from "./print.ts";
 
 /** A job as the admin API shows it, as far as the commands look. */
 export interface JobView {
@@ -71,10 +71,7 @@ export function outcomeOf({ id, state, canary, progress }: JobView): string {
 }
 
 function createBar() {
-  if (!process.stderr.isTTY) {
-    printNote("working; on a terminal a bar shows how far it is");
-    return undefined;
-  }
+  if (!process.stderr.isTTY) return undefined;
   const format = "{bar} {percentage} %  {settled} events  {rate}/s  {eta}";
   const bar = new cliProgress.SingleBar({ stream: process.stderr, format, barsize: 24, hideCursor: true });
   bar.start(1_000, 0, { settled: 0, rate: 0, eta: "" });

@@ -84,7 +84,10 @@ export async function showLedger(options: TenantOptions & { readonly audit?: boo
   const counts = ["accepted", "delivered", "filtered", "dead", "erased", "pending"];
   const columns = ["tenant", "sink", ...counts, isAudit ? "faults" : "imbalance"].filter(isTold(items));
   if (options.json === true) printJson({ items });
-  else printRows(items, columns, "There are no lanes: no tenant has a sink.");
+  else {
+    const rows = items.map((item) => (isAudit ? { ...item, faults: item.faults?.length } : item));
+    printRows(rows, columns, "There are no lanes: no tenant has a sink.");
+  }
   const wrong = items.filter((item) => (isAudit ? item.faults?.length !== 0 : item.imbalance !== 0));
   if (wrong.length === 0) return;
   throw new Failure(`${wrong.length} lane(s) do not balance`, {

@@ -10,17 +10,23 @@ import { tempDir } from "../helpers/temp-dir.ts";
 import { until } from "../helpers/until.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
-const TRANSCRIPT = /(<!-- transcript:start[^>]*-->\n```console\n)([\s\S]*?)(```\n<!-- transcript:end -->)/;
+const TRANSCRIPT = /(<!-- transcript:start[^>]*-->\n```console\n)([\s\S]*?)(```\n<!-- transcript:end -->)/g;
 
-test.each(["README.md", "docs/http.md"])("the transcript in %s is what a user sees", async (name) => {
+test.each([
+  ["README.md", 0],
+  ["README.md", 1],
+  ["docs/http.md", 0],
+])("the transcript in %s (%i) is what a user sees", async (name, index) => {
   const file = join(ROOT, name);
-  const readme = await readFile(file, "utf8");
-  const [, , written = ""] = TRANSCRIPT.exec(readme) ?? [];
+  const text = await readFile(file, "utf8");
+  const [transcript, , written = ""] = [...text.matchAll(TRANSCRIPT)][index] ?? [];
+  expect(transcript).toBeDefined();
   const seen = await play(commandsOf(written));
   if (process.env["UPDATE_README"] !== undefined) {
+    const now = await readFile(file, "utf8");
     await writeFile(
       file,
-      readme.replace(TRANSCRIPT, (_all, start: string, _old, end: string) => start + seen + end),
+      now.replace(written, () => seen),
     );
   } else expect(masked(seen)).toBe(masked(written));
 });
@@ -57,9 +63,9 @@ async function outputOf(command: string, { cwd, url }: { cwd: string; url: strin
     const { stdout } = await promisify(execFile)("bash", ["-c", runnable], { cwd });
     return UNSETTLED.test(stdout) ? undefined : stdout;
   };
-  const changes = / -d |--data-binary| send /.test(command);
+  const changes = / -d |--data-binary| send |redrive|replay create|ALTER|TRUNCATE| > /.test(command);
   const output = changes ? ((await ask()) ?? "") : await until(ask, command);
-  return output.endsWith("\n") ? output : `${output}\n`;
+  return output === "" || output.endsWith("\n") ? output : `${output}\n`;
 }
 
 /** Ids, times, durations and rates differ at each run; everything else must not. */
@@ -68,7 +74,8 @@ function masked(text: string): string {
     .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, "<id>")
     .replace(/\b[0-9a-f]{32}\b/g, "<trace>")
     .replace(/2\d{3}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00)?/g, "<time>")
-    .replace(/\d+(\.\d+)? ?(ms|s|events\/s)\b/g, "<n>");
+    .replace(/\b(replay|redrive|backfill)-[0-9a-z]+-[0-9a-z]{4}\b/g, "$1-<id>")
+    .replace(/\d+(\.\d+)? ?(ms|s|events\/s|lines\/s)\b/g, "<n>");
 }
 
 test("the configuration in the README is valid", async () => {

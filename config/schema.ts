@@ -111,6 +111,11 @@ const Sink = z.strictObject({
   window_events: count(1, 1_000_000)
     .prefault(10_000)
     .describe("Events read ahead of the lane's cursor that may be unsettled at one time."),
+  in_flight_max: count(1, 256)
+    .prefault(16)
+    .describe(
+      "Deliveries to this sink at one time in a worker: each partition has at most one. How many it really takes is found by trying.",
+    ),
   backlog: z
     .enum(["refuse", "ignore"])
     .prefault("refuse")

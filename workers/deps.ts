@@ -4,6 +4,7 @@ import type { LaneMetrics } from "../core/ingestion/metrics.ts";
 import type { PluginDefinition, PluginMetrics } from "../plugins/contract.ts";
 import type { Committer } from "./committer.ts";
 import type { FlightRecord } from "./isolation/suspects.ts";
+import type { LiveTurns } from "./live-turns.ts";
 import type { Pace } from "./pace.ts";
 import type { ReadBudget } from "./read-budget.ts";
 import type { Timers } from "./timers.ts";
@@ -17,6 +18,7 @@ export interface WorkerDeps {
   readonly pace: Pace;
   readonly budget: ReadBudget;
   readonly turns: Turns;
+  readonly liveTurns: LiveTurns;
   readonly random: Random;
   readonly logger: Logger;
   readonly metrics: LaneMetrics;

@@ -11,6 +11,8 @@ export interface LaneOptions {
   readonly claim: Claim;
   readonly state: LaneState;
   readonly use: SinkUse;
+  /** Of the tenant. */
+  readonly weight: number;
   readonly source: LaneSource;
   /** Of a lane of a job. */
   readonly job?: { readonly id: string; readonly idleShare: () => number } | undefined;

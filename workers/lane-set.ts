@@ -174,6 +174,7 @@ export class LaneSet {
       lane: plan.lane,
       claim,
       state,
+      weight: plan.tenant.weight,
       ...this.#role.parts(plan, state),
       chain: this.#laneChain(plan),
       target: this.#target(plan),
@@ -230,7 +231,7 @@ export class LaneSet {
 
 function signatureOf({ lane, tenant, sink }: LanePlan): string {
   const route = sink.route?.fallback === true ? JSON.stringify(tenant.sinks.map(({ id, route }) => [id, route])) : "";
-  return `${laneKey(lane)} ${chainSignature(tenant.transforms)} ${targetSignature(sink)} ${route}`;
+  return `${laneKey(lane)} ${tenant.weight} ${chainSignature(tenant.transforms)} ${targetSignature(sink)} ${route}`;
 }
 
 function chainSignature(transforms: readonly PluginUse[]): string {

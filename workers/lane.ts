@@ -4,10 +4,11 @@ import { fullJitterMs } from "../core/qps/backoff.ts";
 import { Alarm } from "./alarm.ts";
 import { Calls } from "./call.ts";
 import { decodeOnly, type Prepared, runChain } from "./chain.ts";
-import { deliver, SENDS_MAX } from "./delivery.ts";
+import { deliver, isAlive, SENDS_MAX } from "./delivery.ts";
 import { commitUntilKnown, storeBackoffMs } from "./lane-commit.ts";
 import { FEW, readLimits } from "./lane-limits.ts";
 import type { LaneOptions, LaneView } from "./lane-options.ts";
+import type { TurnRequest } from "./live-turns.ts";
 import { LaneReport } from "./lane-report.ts";
 import { applyRound } from "./lane-round.ts";
 import type { Target } from "./target.ts";
@@ -120,6 +121,7 @@ export class LaneRunner {
     this.#options.chain.leave(this);
     this.#options.deps.budget.leave(this);
     this.#options.deps.turns.leaveQueue(this);
+    this.#options.deps.liveTurns.leave(this);
     return new Promise((resolve) => {
       this.#onStopped.push(resolve);
       this.#pump();
@@ -280,7 +282,8 @@ export class LaneRunner {
     // What is being read from the end joins the batch that it was gathered for.
     const isFull = this.#window.hasBatch(limits);
     if (!isFull && (this.#gathers || (this.#keepsUp && this.#reading))) return;
-    if (job !== undefined && !deps.turns.take(this)) return;
+    const isTurn = job === undefined ? deps.liveTurns.take(this, this.#turnRequest(limits)) : deps.turns.take(this);
+    if (!isTurn) return;
     const permit = target.permit(this, this.#calls.abandoned);
     if (permit === "wait") return job === undefined ? undefined : deps.turns.giveBack();
     const isProbe = permit === "probe";
@@ -289,6 +292,13 @@ export class LaneRunner {
     // What full batches leave over goes right after them.
     if (!isFull) this.#gatherUntil = this.#now() + use.batch.lingerMs;
     void this.#deliver(slots, isProbe);
+  }
+
+  #turnRequest({ eventsMax }: { readonly eventsMax: number }): TurnRequest {
+    const { lane, weight } = this.#options;
+    const kibEach = this.#window.bytes / this.#window.size / 1024;
+    const cost = Math.min(this.#window.count("ready"), eventsMax) * (1 + kibEach);
+    return { tenantId: lane.stream.tenantId, weight, cost };
   }
 
   #batchMax(): number {
@@ -321,6 +331,7 @@ export class LaneRunner {
     const tookMs = this.#now() - startedAt;
     const parts = { options: this.#options, window: this.#window, report: this.#report };
     applyRound(parts, { slots, verdicts, probe, tookMs });
+    target.left(this, { ok: verdicts.some(isAlive), tookMs: this.#aborted ? undefined : tookMs });
     this.#startCommit();
     await deps.pace.round();
     this.#delivering = false;

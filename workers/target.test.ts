@@ -3,7 +3,7 @@ import { FakeSink } from "../tests/helpers/fake-sink.ts";
 import { SimClock } from "../tests/helpers/sim-clock.ts";
 import { noMetrics, silentLogger, sinkUse } from "../tests/helpers/worker-bench.ts";
 import type { WorkerDeps } from "./deps.ts";
-import { Target } from "./target.ts";
+import { Target, type Waiter } from "./target.ts";
 import { Timers } from "./timers.ts";
 
 const OUT = { unavailable: true, retryAfterMs: 0, code: "OUT", reason: "out" };
@@ -53,4 +53,23 @@ it("asks a sink that leaves its calls hanging only now and then", async () => {
   ask();
   await clock.advance(89_000);
   expect(permits).toBe(3);
+});
+
+it("lets only so many deliveries out at one time, and the next when one is back", async () => {
+  const { target } = await startTarget();
+  const out: Waiter[] = [];
+  const lane = (): Waiter => {
+    const waiter = { resume: () => void (target.permit(waiter, 0) === "batch" && out.push(waiter)) };
+    return waiter;
+  };
+  const lanes = Array.from({ length: 6 }, lane);
+  for (const one of lanes) one.resume();
+  expect(out).toEqual(lanes.slice(0, 4));
+  target.left(lanes[1]!, { ok: true, tookMs: 10 });
+  expect(out.length).toBeGreaterThan(4);
+  // A whole round that failed: from here on fewer.
+  for (const one of [...out]) target.left(one, { ok: false, tookMs: 10 });
+  out.length = 0;
+  for (const one of lanes) one.resume();
+  expect(out.length).toBeLessThan(4);
 });

@@ -1,4 +1,5 @@
 import { Breaker, type BreakerState } from "../core/qps/breaker.ts";
+import { ConcurrencyLimit } from "../core/qps/concurrency.ts";
 import type { SinkUse } from "../core/ingestion/revision.ts";
 import type { SinkDefinition, SinkPlugin } from "../plugins/contract.ts";
 import type { WorkerDeps } from "./deps.ts";
@@ -18,6 +19,8 @@ const PATIENT_EVERY_MS = 300_000;
 /** Calls of one lane that a sink which ignores its signal may leave hanging; then it is asked only rarely, for each holds memory. */
 const ABANDONED_MAX = 256;
 const ABANDONED_PAUSE_MS = 30_000;
+/** Deliveries of one sink at one time, when the configuration says nothing. */
+const IN_FLIGHT_MAX = 16;
 
 /** A lane that waits for its target. */
 export interface Waiter {
@@ -41,6 +44,9 @@ export class Target {
   readonly host: PluginHost<SinkPlugin>;
   readonly #options: TargetOptions;
   readonly #breaker: Breaker;
+  readonly #concurrency: ConcurrencyLimit;
+  /** Lanes with a batch out, and when they took it by the limit's own reckoning. */
+  readonly #out = new Map<Waiter, number>();
   #waiting = new Set<Waiter>();
   #timer: Timer | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
@@ -62,6 +68,7 @@ export class Target {
       probeMinMs: PROBE_MIN_MS,
       probeMaxMs: PROBE_MAX_MS,
     });
+    this.#concurrency = new ConcurrencyLimit({ max: use.inFlightMax ?? IN_FLIGHT_MAX });
     this.host = new PluginHost<SinkPlugin>({
       deps,
       definition,
@@ -83,7 +90,10 @@ export class Target {
     return this.#aliveCount + (this.#options.kin?.()?.aliveCount ?? 0);
   }
 
-  /** Asks to deliver; on `wait` the lane is woken when it should ask again. `probe` must be answered by `alive`, `failed` or `released`. */
+  /**
+   * Asks to deliver; on `wait` the lane is woken when it should ask again. `probe` must be answered by
+   * `alive`, `failed` or `released`, `batch` in the end by `left`.
+   */
   permit(lane: Waiter, abandoned: number): "batch" | "probe" | "wait" {
     const now = this.#now();
     if (this.host.instance === undefined) return this.#wait(lane, Number.POSITIVE_INFINITY);
@@ -92,9 +102,26 @@ export class Target {
     }
     const permit = this.#breaker.permit(now);
     if (typeof permit === "object") return this.#wait(lane, permit.waitUntil);
+    if (permit === "batch" && !this.#enter(lane)) return this.#wait(lane, Number.POSITIVE_INFINITY);
     this.#waiting.delete(lane);
     this.#lastAskedAt = now;
     return permit;
+  }
+
+  /** The lane's batch is back. `tookMs` undefined: it was cut off. */
+  left(lane: Waiter, call: { readonly ok: boolean; readonly tookMs: number | undefined }): void {
+    const epoch = this.#out.get(lane);
+    if (epoch === undefined) return;
+    this.#out.delete(lane);
+    this.#concurrency.leave(epoch, call);
+    this.#wakeSome();
+  }
+
+  #enter(lane: Waiter): boolean {
+    if (this.#out.has(lane)) return true;
+    const epoch = this.#concurrency.enter();
+    if (epoch !== undefined) this.#out.set(lane, epoch);
+    return epoch !== undefined;
   }
 
   /** The deadline of the next call. */

@@ -21,6 +21,7 @@ import { LaneSet } from "./lane-set.ts";
 import type { LaneRunner } from "./lane.ts";
 import { storeBackoffMs } from "./lane-commit.ts";
 import { type LaneStatus, measureLanes, statusOf } from "./lane-status.ts";
+import { LiveTurns } from "./live-turns.ts";
 import { Pace } from "./pace.ts";
 import { ReadBudget } from "./read-budget.ts";
 import { skipPosition, type SkipRequest } from "./skip.ts";
@@ -116,6 +117,7 @@ class Worker implements LaneWorker {
       findPlugin,
       timers,
       turns: new Turns(timers),
+      liveTurns: new LiveTurns(clock),
       committer: new Committer(log),
       pace: new Pace(clock),
       budget: new ReadBudget(options.windowBytesMax ?? WINDOW_BYTES_MAX),

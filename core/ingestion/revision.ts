@@ -100,6 +100,8 @@ export interface SinkUse extends PluginUse {
   readonly batch: BatchPolicy;
   /** Events read ahead of the cursor and not settled: the lane's window. */
   readonly windowEvents: number;
+  /** Deliveries at one time, over all partitions of one worker; found by trying, up to this. */
+  readonly inFlightMax?: number | undefined;
   /** Whether the lane's backlog counts for the tenant's quota; `refuse` when undefined. */
   readonly backlog?: "refuse" | "ignore" | undefined;
   /** Which of the tenant's events the sink gets; every one when undefined. */

@@ -73,7 +73,6 @@ module.exports = {
     exclude: { path: ["^dist/", "^ui/"] },
     enhancedResolveOptions: {
       extensions: [".ts", ".mjs", ".js"],
-      exportsFields: ["exports"],
       conditionNames: ["import", "require", "node", "default", "types"],
     },
     moduleSystems: ["es6", "cjs"],

@@ -22,6 +22,7 @@ import { startWorkers } from "../workers/pool.ts";
 import { adminPorts } from "./admin-ports.ts";
 import { watchBacklog } from "./backlog.ts";
 import type { ConfigBook } from "./config-book.ts";
+import { measureLedger } from "./ledger.ts";
 import { followControl } from "./live-control.ts";
 import { startJobs } from "./jobs.ts";
 import { measureOrphans, warnOfOrphans } from "./orphans.ts";
@@ -140,6 +141,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     draining: () => draining,
     metrics: async () => {
       await measureOrphans(orphans);
+      await measureLedger({ log, metrics, logger });
       return mergeMetrics([await metrics.collect(), ...(await workers.scrape())]);
     },
     metricsContentType: METRICS_CONTENT_TYPE,

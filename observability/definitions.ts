@@ -146,6 +146,14 @@ export const METRICS = {
     seriesMax: 400,
     help: "Events settled by replays, redrives and backfills: delivered, filtered, or failed (a dead letter, new or still).",
   },
+  ledgerImbalance: {
+    name: "pulsegate_ledger_imbalance",
+    type: "gauge",
+    unit: "events",
+    labels: [],
+    seriesMax: 1,
+    help: "Events by which lanes' accounts (accepted = delivered + filtered + dead + erased + pending) are off, of all lanes: 0, always.",
+  },
   commits: {
     name: "pulsegate_log_commits_total",
     type: "counter",

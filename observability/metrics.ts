@@ -24,6 +24,8 @@ export interface Metrics {
   readonly lanes: LaneMetrics;
   /** What a plugin of this name counts and times for itself. */
   plugin(name: string): PluginMetrics;
+  /** What all lanes' accounts are off by, in events. */
+  ledger(imbalance: number): void;
   readonly config: { running(revision: number): void; refused(): void };
   /** The state of this thread's metrics now. */
   collect(): Promise<MetricsSnapshot>;
@@ -49,6 +51,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     log: logMetrics(families),
     lanes,
     plugin: (name) => pluginMetrics(families, name),
+    ledger: ledgerMetrics(families),
     config: configMetrics(families),
     collect: async () => {
       lanes.refresh();
@@ -80,6 +83,13 @@ function logMetrics(families: Families): LogMetrics {
     failed: (code) => {
       families.logFailures.cell(code).value++;
     },
+  };
+}
+
+function ledgerMetrics(families: Families): Metrics["ledger"] {
+  const cell = families.ledgerImbalance.cell();
+  return (imbalance) => {
+    cell.value = imbalance;
   };
 }
 

@@ -3,7 +3,6 @@ import { fileJsonSchema } from "../../config/json-schema.ts";
 import { loadConfig } from "../../config/parse.ts";
 import type { ParseOptions, ParseResult } from "../../config/parse.ts";
 import { formatProblem } from "../../config/problems.ts";
-import { pluginDefaults } from "../plugin-defaults.ts";
 import { CATALOG } from "./catalog.ts";
 import { explainEventFile } from "./explain-event.ts";
 import { Failure } from "./failure.ts";
@@ -61,10 +60,9 @@ function load(options: ConfigOptions): Promise<ParseResult> {
   });
 }
 
-/** As `dev` or `start` would have them; here the address of dev's database does not matter. */
+/** `pulsegate dev` gives its database to each postgres_sink that names none; here its address does not matter. */
 function pluginDefaultsOf({ dev }: ConfigOptions): ParseOptions["pluginDefaults"] {
-  const devDatabaseUrl = dev === true ? "postgres://pulsegate:dev@127.0.0.1:5432/pulsegate" : undefined;
-  return pluginDefaults({ env: process.env, devDatabaseUrl });
+  return dev === true ? { postgres_sink: { url: "postgres://pulsegate:dev@127.0.0.1:5432/pulsegate" } } : undefined;
 }
 
 function refusal(result: Extract<ParseResult, { ok: false }>, { config, json }: ConfigOptions): Failure {

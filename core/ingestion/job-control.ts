@@ -71,21 +71,26 @@ class Control implements JobControl {
     const tenant = revision().tenants.find((one) => one.id === spec.tenantId);
     const plan = await planJob(this.#options, { id, spec, tenant });
     const job: Job = { id, spec, state: "planned", ...plan, createdAt: clock.now() };
-    const version = await control.put(PREFIX + id, job, 0);
+    // Before it is there: what is stored by a call that failed holds back events as well.
     (await this.#ids()).add(id);
-    return { job, version };
+    return { job, version: await control.put(PREFIX + id, job, 0) };
   }
 
   #newId({ kind }: JobSpec): string {
     const { clock, random } = this.#options;
     const chance = Math.floor(random() * RADIX ** 4).toString(RADIX);
-    return `${kind}-${clock.now().toString(RADIX)}-${chance.padStart(4, "0")}`;
+    return `${kind}-${Math.floor(clock.now()).toString(RADIX)}-${chance.padStart(4, "0")}`;
   }
 
   async get(id: string): Promise<VersionedJob> {
-    const found = await this.#options.control.get(PREFIX + id);
+    const found = await this.#find(id);
     if (found === undefined) throw new PulseGateError("not_found", `there is no job ${id}`);
-    return { job: found.value as Job, version: found.version };
+    return found;
+  }
+
+  async #find(id: string): Promise<VersionedJob | undefined> {
+    const found = await this.#options.control.get(PREFIX + id);
+    return found === undefined ? undefined : { job: found.value as Job, version: found.version };
   }
 
   async list(tenantId?: string): Promise<VersionedJob[]> {
@@ -147,7 +152,8 @@ class Control implements JobControl {
   async step(): Promise<JobOrder[]> {
     const orders: JobOrder[] = [];
     for (const id of [...(await this.#ids())]) {
-      const { job, version } = await this.get(id);
+      const { job, version } = (await this.#find(id)) ?? {};
+      if (job === undefined || version === undefined) continue;
       if (isEnded(job)) (await this.#ids()).delete(id);
       if (job.state !== "running") continue;
       const next = await this.#advance(job);
@@ -158,8 +164,8 @@ class Control implements JobControl {
   }
 
   async unended(): Promise<Job[]> {
-    const jobs = await Promise.all([...(await this.#ids())].map(async (id) => (await this.get(id)).job));
-    return jobs.filter((job) => !isEnded(job));
+    const jobs = await Promise.all([...(await this.#ids())].map(async (id) => (await this.#find(id))?.job));
+    return jobs.flatMap((job) => (job === undefined || isEnded(job) ? [] : job));
   }
 
   /** Somebody else may have changed it since: then it is looked at again at the next step. */
@@ -208,7 +214,7 @@ class Control implements JobControl {
     return Promise.all(job.lanes.map(({ lane }) => this.#options.lanes.loadLane(lane)));
   }
 
-  /** Without a version: the change is made to whatever is the newest. */
+  /** Of a job that is there. Without a version: the change is made to whatever is the newest. */
   async #change(id: string, version: number | undefined, change: (job: Job) => Promise<Job>): Promise<VersionedJob> {
     for (;;) {
       const found = await this.get(id);

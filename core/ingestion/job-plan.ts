@@ -124,7 +124,9 @@ async function planRedrive(sources: PlanSources, { id, spec, sinks }: Planning):
     if (first === undefined) continue;
     const groups = await sources.lanes.deadLetterGroups({ ...kind, lane });
     events += groups.reduce((sum, group) => sum + group.events, 0);
-    lanes.push(redriveLane(id, lane, { from: first.sequence, to: state.cursor }));
+    // The letter may have come after the cursor was read.
+    const to = Math.max(state.cursor, first.sequence + 1);
+    lanes.push(redriveLane(id, lane, { from: first.sequence, to }));
   }
   const { eventTypes, filter } = selection;
   return { lanes, events, isEstimate: [receivedFrom, receivedTo, eventTypes, filter].some((one) => one !== undefined) };

@@ -28,8 +28,8 @@ export function ledgerEntry(lane: LaneId, state: LaneState, { end }: Pick<Stream
 }
 
 export interface LedgerSources {
-  readonly reader: Pick<LogReader, "bounds" | "read">;
-  readonly lanes: Pick<LaneStore, "lanes" | "recount">;
+  readonly reader: Pick<LogReader, "bounds">;
+  readonly lanes: Pick<LaneStore, "lanes">;
 }
 
 /** The account of every live lane, of one tenant or of all. */
@@ -48,6 +48,11 @@ export async function ledgerOf({ reader, lanes }: LedgerSources, tenantId?: stri
   );
 }
 
+export interface AuditSources {
+  readonly reader: Pick<LogReader, "bounds" | "read">;
+  readonly lanes: Pick<LaneStore, "recount">;
+}
+
 /** What an audit of one lane found. */
 export interface Audit {
   readonly lane: LaneId;
@@ -64,7 +69,7 @@ export interface Audit {
 }
 
 /** Counts one lane anew, from the log itself, and compares. Undefined when there is no such lane. */
-export async function auditLane({ reader, lanes }: LedgerSources, lane: LaneId): Promise<Audit | undefined> {
+export async function auditLane({ reader, lanes }: AuditSources, lane: LaneId): Promise<Audit | undefined> {
   const recount = await lanes.recount(lane);
   if (recount === undefined) return undefined;
   const { end } = await reader.bounds(lane.stream);
@@ -78,7 +83,7 @@ export async function auditLane({ reader, lanes }: LedgerSources, lane: LaneId):
 const STEP = { entries: 10_000, bytes: 1 << 20 };
 
 async function countEntries(
-  reader: LedgerSources["reader"],
+  reader: AuditSources["reader"],
   { stream }: LaneId,
   { from, to }: { readonly from: number; readonly to: number },
 ): Promise<number> {

@@ -1,37 +1,9 @@
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { slotOf } from "../core/ingestion/log.ts";
 import type { SinkOutcome } from "../plugins/contract.ts";
 import { type Behaviour, FakeSink } from "../tests/helpers/fake-sink.ts";
-import {
-  appendEvents,
-  type BenchOptions,
-  entry,
-  lane,
-  revision,
-  sinkUse,
-  tenant,
-  WorkerBench,
-} from "../tests/helpers/worker-bench.ts";
-
-const benches: WorkerBench[] = [];
-
-afterEach(async () => {
-  for (const bench of benches.splice(0)) await bench.stop();
-});
-
-async function start(options: BenchOptions): Promise<WorkerBench> {
-  const bench = await WorkerBench.start(options);
-  benches.push(bench);
-  return bench;
-}
-
-async function startOne(
-  sink: FakeSink,
-  change: Parameters<typeof sinkUse>[1] = {},
-  single = false,
-): Promise<WorkerBench> {
-  return start({ plugins: [sink.definition("fake", { single })], tenants: [tenant("a", [sinkUse("fake", change)])] });
-}
+import { appendEvents, entry, lane, revision, sinkUse, tenant } from "../tests/helpers/worker-bench.ts";
+import { start, startOne } from "../tests/helpers/worker-start.ts";
 
 const LANE = lane("a", "fake");
 const OK: SinkOutcome = { type: "ok" };

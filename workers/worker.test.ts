@@ -1,36 +1,11 @@
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { encodeEvent } from "../core/canonical/codec.ts";
 import { PulseGateError } from "../core/canonical/errors.ts";
 import { SLOT_COUNT, slotOf } from "../core/ingestion/log.ts";
 import { FakeSink } from "../tests/helpers/fake-sink.ts";
 import { turn } from "../tests/helpers/sim-clock.ts";
-import {
-  appendEvents,
-  type BenchOptions,
-  entry,
-  lane,
-  revision,
-  sinkUse,
-  tenant,
-  WorkerBench,
-} from "../tests/helpers/worker-bench.ts";
-
-const benches: WorkerBench[] = [];
-
-afterEach(async () => {
-  for (const bench of benches.splice(0)) await bench.stop();
-});
-
-async function start(options: BenchOptions): Promise<WorkerBench> {
-  const bench = await WorkerBench.start(options);
-  benches.push(bench);
-  return bench;
-}
-
-/** One tenant `a` with one sink `fake`. */
-async function startOne(sink: FakeSink, change: Parameters<typeof sinkUse>[1] = {}): Promise<WorkerBench> {
-  return start({ plugins: [sink.definition("fake")], tenants: [tenant("a", [sinkUse("fake", change)])] });
-}
+import { appendEvents, entry, lane, revision, sinkUse, tenant } from "../tests/helpers/worker-bench.ts";
+import { start, startOne } from "../tests/helpers/worker-start.ts";
 
 const LANE = lane("a", "fake");
 

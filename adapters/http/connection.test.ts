@@ -3,7 +3,7 @@ import { systemClock } from "../../observability/system-clock.ts";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
-import { call, type Gate, type GateOptions, LIMITS, startGate } from "../../tests/helpers/http-gate.ts";
+import { call, type Gate, type GateOptions, held, LIMITS, startGate } from "../../tests/helpers/http-gate.ts";
 import { type RawSocket, rawPost, rawSocket, statuses } from "../../tests/helpers/raw-socket.ts";
 import { SimClock } from "../../tests/helpers/sim-clock.ts";
 
@@ -15,21 +15,6 @@ afterEach(() => gate.close());
 
 const EVENT = '{"event_type":"a"}';
 const event = (id: string) => `{"event_type":"a","event_id":"${id}"}`;
-
-/** A writer whose appends wait until told. */
-function held() {
-  const { promise, resolve: release } = Promise.withResolvers<void>();
-  const reached = Promise.withResolvers<void>();
-  const writer: GateOptions["writer"] = (log) => ({
-    append: async (entries) => {
-      reached.resolve();
-      await promise;
-      return log.append(entries);
-    },
-    probe: () => log.probe(),
-  });
-  return { writer, release, reached: reached.promise };
-}
 
 describe("bodies", () => {
   it("are taken in any cut, chunked or with a length", async () => {

@@ -1,22 +1,8 @@
 import { expect, it } from "vitest";
-import { type GateOptions, startGate } from "../../tests/helpers/http-gate.ts";
+import { held, startGate } from "../../tests/helpers/http-gate.ts";
 import { type RawSocket, rawPost, rawSocket, statuses } from "../../tests/helpers/raw-socket.ts";
 
 const event = (id: string) => `{"event_type":"a","event_id":"${id}"}`;
-
-function held() {
-  const { promise, resolve: release } = Promise.withResolvers<void>();
-  const reached = Promise.withResolvers<void>();
-  const writer: GateOptions["writer"] = (log) => ({
-    append: async (entries) => {
-      reached.resolve();
-      await promise;
-      return log.append(entries);
-    },
-    probe: () => log.probe(),
-  });
-  return { writer, release, reached: reached.promise };
-}
 
 it("a drain answers what is under way, closes what is idle and takes no new connection", async () => {
   const { writer, release, reached } = held();

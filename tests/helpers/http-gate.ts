@@ -55,6 +55,21 @@ export interface Gate {
   close(): Promise<void>;
 }
 
+/** A writer whose appends wait until told; `reached` resolves with the first of them. */
+export function held() {
+  const { promise, resolve: release } = Promise.withResolvers<void>();
+  const reached = Promise.withResolvers<void>();
+  const writer: GateOptions["writer"] = (log) => ({
+    append: async (entries) => {
+      reached.resolve();
+      await promise;
+      return log.append(entries);
+    },
+    probe: () => log.probe(),
+  });
+  return { writer, release, reached: reached.promise };
+}
+
 /** Tenants `shop` (key `shop-key`) and `other` (key `other-key`), one partition each. */
 export const TENANTS: readonly TenantConfig[] = ["shop", "other"].map((id) => ({
   id,

@@ -121,8 +121,8 @@ describe("turns of live lanes", () => {
 
   it("pass over a lane that has left, and one that has other plans", async () => {
     const clock = new SimClock();
-    const turns = new LiveTurns(clock);
-    const request = { tenantId: "a", weight: 1, cost: 1_000 };
+    const turns = new LiveTurns(busyClock(clock));
+    const request = { tenantId: "a", weight: 1, cost: SLICE_COST };
     const resumed: string[] = [];
     const lane = (name: string, wants: boolean) => ({
       resume() {
@@ -133,8 +133,29 @@ describe("turns of live lanes", () => {
     const [gone, idle, last] = [lane("gone", true), lane("idle", false), lane("last", true)];
     for (const one of [gone, idle, last]) expect(turns.take(one, request)).toBe(false);
     turns.leave(gone);
-    await clock.advance(1);
+    await clock.advance(TURN_MS);
     expect(resumed).toEqual(["last"]);
     expect(turns.waiting).toBe(0);
+  });
+
+  it("let nobody in ahead of those that wait, not even from within another's turn", async () => {
+    const clock = new SimClock();
+    const turns = new LiveTurns(busyClock(clock));
+    const small = { tenantId: "a", weight: 1, cost: 1 };
+    const order: string[] = [];
+    const lane = (name: string, also?: () => void) => ({
+      resume() {
+        if (turns.take(this, small)) order.push(name);
+        also?.();
+      },
+    });
+    turns.take(lane("first"), { ...small, cost: SLICE_COST });
+    const late = lane("late");
+    const [one, two] = [lane("one", () => late.resume()), lane("two")];
+    one.resume();
+    two.resume();
+    await clock.advance(TURN_MS);
+    expect(order.filter((name) => name !== "late")).toEqual(["one", "two"]);
+    expect(order.indexOf("two")).toBeLessThan(order.indexOf("late"));
   });
 });

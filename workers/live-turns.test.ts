@@ -145,7 +145,8 @@ describe("turns of live lanes", () => {
     const order: string[] = [];
     const lane = (name: string, also?: () => void) => ({
       resume() {
-        if (turns.take(this, small)) order.push(name);
+        if (!turns.take(this, small)) return;
+        order.push(name);
         also?.();
       },
     });

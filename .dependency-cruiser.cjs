@@ -73,6 +73,7 @@ module.exports = {
     exclude: { path: ["^dist/", "^ui/"] },
     enhancedResolveOptions: {
       extensions: [".ts", ".mjs", ".js"],
+      exportsFields: ["exports"],
       conditionNames: ["import", "require", "node", "default", "types"],
     },
     moduleSystems: ["es6", "cjs"],

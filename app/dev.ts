@@ -15,6 +15,7 @@ import type { Gateway } from "./gateway.ts";
 import { openLog, startInstance } from "./instance.ts";
 import { runLifecycle } from "./lifecycle.ts";
 import type { Life } from "./lifecycle.ts";
+import { DEV_BROKERS, pluginDefaults } from "./plugin-defaults.ts";
 import { removeRuntimeFile, writeRuntimeFile } from "./runtime-file.ts";
 import { reportFailure } from "./start.ts";
 import { banner } from "./dev/banner.ts";
@@ -54,6 +55,10 @@ export async function runDev(options: DevOptions): Promise<number> {
     pretty: process.stderr.isTTY,
   });
   logger.addSecrets([adminToken]);
+  if (usesDevBrokers(checked.config)) {
+    const what = `kafka_sink has no brokers in the file and KAFKA_BROKERS is not set: ${DEV_BROKERS} is tried; until it answers, events for Kafka wait`;
+    logger.warn({ brokers: DEV_BROKERS }, what);
+  }
   const { shutdownGraceMs: graceMs } = checked.config.settings;
   const reloads = options.config !== undefined;
   try {
@@ -127,7 +132,7 @@ async function loadDev(options: DevOptions, place: DevPlace, text?: string): Pro
     plugins: PLUGINS,
     env: process.env,
     mode: "dev",
-    pluginDefaults: { postgres_sink: { url: place.databaseUrl } },
+    pluginDefaults: pluginDefaults({ env: process.env, devDatabaseUrl: place.databaseUrl }),
   } as const;
   const result =
     options.config === undefined || text !== undefined
@@ -147,6 +152,12 @@ function atHome(config: LoadedConfig, options: DevOptions, { dataDir, adminToken
   };
   // The demo key is no secret, and as a word it is also the demo tenant's name.
   return { ...config, settings, secrets: config.secrets.filter((secret) => secret !== DEMO_KEY) };
+}
+
+function usesDevBrokers({ draft }: LoadedConfig): boolean {
+  if (process.env["KAFKA_BROKERS"]) return false;
+  const uses = draft.tenants.flatMap(({ sinks }) => sinks.filter(({ name }) => name === "kafka_sink"));
+  return uses.some(({ config }) => (config as { brokers?: unknown }).brokers === DEV_BROKERS);
 }
 
 function refuse(result: ParseResult & { ok: false }): number {

@@ -6,6 +6,7 @@ import { systemClock } from "../observability/system-clock.ts";
 import { PLUGINS } from "../plugins/registry.ts";
 import { openLog, startInstance } from "./instance.ts";
 import { runLifecycle } from "./lifecycle.ts";
+import { pluginDefaults } from "./plugin-defaults.ts";
 import { startFailure } from "./start-failure.ts";
 
 export interface StartOptions {
@@ -15,7 +16,14 @@ export interface StartOptions {
 
 /** `pulsegate start`: runs until SIGTERM or SIGINT. Returns the exit code. */
 export async function runStart({ config: file, role }: StartOptions): Promise<number> {
-  const options = { file, plugins: PLUGINS, env: process.env, mode: "production" } as const;
+  const { env } = process;
+  const options = {
+    file,
+    plugins: PLUGINS,
+    env,
+    mode: "production",
+    pluginDefaults: pluginDefaults({ env }),
+  } as const;
   const load = (): Promise<ParseResult> => loadConfig(options);
   const parse = (text: string): Promise<ParseResult> => loadText({ ...options, text });
   const loaded = await load();

@@ -1,5 +1,6 @@
 import type { PluginDefinition } from "./contract.ts";
 import fileSink from "./sink/file_sink/index.ts";
+import kafkaSink from "./sink/kafka_sink/index.ts";
 import postgresSink from "./sink/postgres_sink/index.ts";
 import webhookSink from "./sink/webhook_sink/index.ts";
 import botDetector from "./transform/bot_detector/index.ts";
@@ -12,9 +13,10 @@ import piiScrubber from "./transform/pii_scrubber/index.ts";
 export const PLUGINS: readonly PluginDefinition[] = [
   botDetector,
   businessRouter,
-  fileSink,
   fieldNormalizer,
+  fileSink,
   geoipEnricher,
+  kafkaSink,
   piiScrubber,
   postgresSink,
   webhookSink,

@@ -3,6 +3,7 @@ import { fileJsonSchema } from "../../config/json-schema.ts";
 import { loadConfig } from "../../config/parse.ts";
 import type { ParseOptions, ParseResult } from "../../config/parse.ts";
 import { formatProblem } from "../../config/problems.ts";
+import { pluginDefaults } from "../plugin-defaults.ts";
 import { CATALOG } from "./catalog.ts";
 import { explainEventFile } from "./explain-event.ts";
 import { Failure } from "./failure.ts";
@@ -60,9 +61,10 @@ function load(options: ConfigOptions): Promise<ParseResult> {
   });
 }
 
-/** `pulsegate dev` gives its database to each postgres_sink that names none; here its address does not matter. */
+/** As `dev` or `start` would have them; here the address of dev's database does not matter. */
 function pluginDefaultsOf({ dev }: ConfigOptions): ParseOptions["pluginDefaults"] {
-  return dev === true ? { postgres_sink: { url: "postgres://pulsegate:dev@127.0.0.1:5432/pulsegate" } } : undefined;
+  const devDatabaseUrl = dev === true ? "postgres://pulsegate:dev@127.0.0.1:5432/pulsegate" : undefined;
+  return pluginDefaults({ env: process.env, devDatabaseUrl });
 }
 
 function refusal(result: Extract<ParseResult, { ok: false }>, { config, json }: ConfigOptions): Failure {

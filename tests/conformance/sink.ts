@@ -34,7 +34,7 @@ export interface SinkFixture {
   /** With `remote`: the target answers nothing until undone. */
   freeze?(): Promise<Undo>;
   /** With `remote`: connections break while the next delivery is under way, so that some events get no answer. */
-  breakNextDelivery?(): Promise<void>;
+  breakNextDelivery?(): Promise<Undo>;
   /** With `badPayload`: the target works, and refuses every event for good, until undone. */
   permanentFault?(): Promise<Undo>;
   close(): Promise<void>;
@@ -116,9 +116,10 @@ export function sinkConformance(name: string, traits: SinkTraits, makeFixture: (
     if (traits.remote)
       test("never claims an event whose connection broke, and lands it on a next try", async () => {
         await sendAll(fixture.sink, [eventOf(0)]);
-        await fixture.breakNextDelivery?.();
+        const heal = await fixture.breakNextDelivery?.();
         const events = eventsOf(500);
         const outcomes = await sendAll(fixture.sink, events);
+        await heal?.();
         const stored = new Set(await storedIds(fixture, false));
         const claimed = events.filter((_, i) => outcomes[i]?.type === "ok");
         expect(claimed.filter(({ event_id }) => !stored.has(event_id))).toEqual([]);

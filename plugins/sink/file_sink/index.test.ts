@@ -78,6 +78,15 @@ test("goes on after the file was closed under it", async () => {
   expect((await linesOf(path)).length).toBe(2);
 });
 
+test("goes on after an event that can't be written down", async () => {
+  const path = join(await tempDir(), "events.ndjson");
+  const sink = await fileSink(path);
+  const spoiled = { ...eventOf(1), payload: { big: 1n } };
+  await expect(sink.send(spoiled, contextOf())).rejects.toThrow(TypeError);
+  expect(await sink.send(eventOf(2), contextOf())).toEqual({ type: "ok" });
+  await sink.close?.();
+});
+
 test("makes a file that only its owner reads", async () => {
   const path = join(await tempDir(), "events.ndjson");
   const sink = await fileSink(path);

@@ -38,7 +38,7 @@ class FileSink implements SinkPlugin {
     ctx: { readonly signal: AbortSignal },
   ): Promise<readonly SinkOutcome[]> {
     const delivery = this.#last.then(() => this.#deliver(events, ctx.signal));
-    this.#last = delivery;
+    this.#last = delivery.catch(() => {});
     return delivery;
   }
 

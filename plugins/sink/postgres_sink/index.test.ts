@@ -63,6 +63,7 @@ async function fixture(): Promise<SinkFixture> {
     },
     async breakNextDelivery() {
       proxy.cutBeforeReply();
+      return async () => {};
     },
     async permanentFault() {
       await server.query("ALTER TABLE events_raw RENAME COLUMN source TO origin", [], url);

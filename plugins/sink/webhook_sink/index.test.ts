@@ -71,6 +71,7 @@ async function fixture(): Promise<SinkFixture> {
         if (broken > 100) return usual(request, response);
         response.destroy();
       };
+      return async () => void (endpoint.answer = usual);
     },
     async permanentFault() {
       endpoint.answer = status(403, {}, "no");

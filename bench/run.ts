@@ -16,6 +16,7 @@ import { machine } from "./lib/machine.ts";
 import { openLoopBench } from "./open-loop.ts";
 import { profile } from "./profile.ts";
 import { sinks } from "./sinks.ts";
+import { transforms } from "./transforms.ts";
 
 const RESULTS = resolve(import.meta.dirname, "results");
 
@@ -26,6 +27,7 @@ const BENCHES: Record<string, (options: IngestOptions) => Promise<unknown>> = {
   profile,
   sink: () => script("postgres-sink.ts"),
   sinks,
+  transforms,
   log: () => script("log-append.ts"),
   growth,
   "log-growth": () => script("log-growth.ts"),

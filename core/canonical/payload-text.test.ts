@@ -88,3 +88,19 @@ describe("a payload that is written again", () => {
     );
   });
 });
+
+it("looks for odd numbers outside of texts only, whatever stands in these", () => {
+  const text = fc.string({ unit: fc.constantFrom('"', "\\", "1.0", "-0", "e5", ",", ":", " ", "a") });
+  const value = fc.oneof(
+    text.map((inner) => JSON.stringify(inner)),
+    fc.constantFrom("1", "-1", "0.5", "true", "null", "[]", "[1,{}]"),
+  );
+  fc.assert(
+    fc.property(fc.array(value), fc.boolean(), (values, odd) => {
+      const all = odd ? [...values, "1.0"] : values;
+      const members = all.map((inner, i) => `"m${i}":${inner}`).join(",");
+      expect(parsePayload(`{${members}}`).spellings !== undefined).toBe(odd);
+    }),
+    { numRuns: 2000 },
+  );
+});

@@ -16,9 +16,6 @@ export interface Spellings {
   readonly at: ReadonlyMap<object, ReadonlyMap<string, string>>;
 }
 
-/** 16 digits and more, an exponent, a zero at a decimal's end, minus zero: all that a double, or its text, may not keep. */
-const SUSPECT_NUMBER = /\d(?:[\d.]{15,}|[eE][+-]?\d|\.\d*0(?![\d.])|(?<=-0)[,\]}\s])/;
-
 // ES2025 "JSON.parse source text access"; the type library does not have it yet.
 const { rawJSON: rawJson, isRawJSON: isRawJson } = JSON as unknown as {
   rawJSON(this: void, text: string): unknown;
@@ -29,7 +26,7 @@ const parseJson = JSON.parse as (text: string, reviver?: Reviver) => unknown;
 
 /** Throws a SyntaxError on what is no JSON. */
 export function parsePayload(text: string): ParsedPayload {
-  if (!SUSPECT_NUMBER.test(text)) return { payload: parseJson(text) as Record<string, unknown> };
+  if (!hasSuspectNumber(text)) return { payload: parseJson(text) as Record<string, unknown> };
   const at = new Map<object, Map<string, string>>();
   const payload = parseJson(text, function (key, value, { source }) {
     if (typeof value !== "number" || source === undefined) return value;
@@ -59,6 +56,65 @@ export function writePayload(payload: unknown, spellings: Spellings | undefined)
     if (typeof value === "object" && typeof stood === "object" && stood !== null) before.set(value, stood);
     return value;
   });
+}
+
+/**
+ * Whether a number of a JSON text may be spelled otherwise than JavaScript would: 16 digits and more, an
+ * exponent, a zero at a decimal's end, minus zero. Texts are leapt over, where most of a payload's digits are.
+ */
+function hasSuspectNumber(text: string): boolean {
+  let at = 0;
+  while (at < text.length) {
+    const quote = text.indexOf('"', at);
+    const end = quote === -1 ? text.length : quote;
+    if (isSuspectBetween(text, at, end)) return true;
+    at = quote === -1 ? end : endOfString(text, quote) + 1;
+  }
+  return false;
+}
+
+function endOfString(text: string, start: number): number {
+  for (let quote = text.indexOf('"', start + 1); quote !== -1; quote = text.indexOf('"', quote + 1)) {
+    let before = quote - 1;
+    while (text.charCodeAt(before) === BACKSLASH) before -= 1;
+    if ((quote - before) % 2 === 1) return quote;
+  }
+  return text.length;
+}
+
+const BACKSLASH = 0x5c;
+const MINUS = 0x2d;
+const POINT = 0x2e;
+const ZERO = 0x30;
+const NINE = 0x39;
+const LOWER_CASE = 0x20;
+const LETTER_E = 0x65;
+/** A double holds any so many digits. */
+const DIGITS_MAX = 15;
+
+/** A stretch of JSON without strings: numbers, words, brackets. */
+function isSuspectBetween(text: string, from: number, to: number): boolean {
+  let length = 0;
+  let hasPoint = false;
+  let isNegative = false;
+  for (let i = from; i < to; i++) {
+    const character = text.charCodeAt(i);
+    if (character === POINT || (character >= ZERO && character <= NINE)) {
+      length += 1;
+      hasPoint ||= character === POINT;
+      if (length > DIGITS_MAX) return true;
+    } else {
+      if (length > 0) {
+        const endsInZero = text.charCodeAt(i - 1) === ZERO;
+        if ((character | LOWER_CASE) === LETTER_E || (endsInZero && (hasPoint || (isNegative && length === 1))))
+          return true;
+      }
+      length = 0;
+      hasPoint = false;
+      isNegative = character === MINUS;
+    }
+  }
+  return false;
 }
 
 function isExact(value: number, source: string): boolean {

@@ -22,13 +22,12 @@ const { rawJSON: rawJson, isRawJSON: isRawJson } = JSON as unknown as {
   isRawJSON(this: void, value: unknown): boolean;
 };
 type Reviver = (this: object, key: string, value: unknown, context: { source?: string }) => unknown;
-const parseJson = JSON.parse as (text: string, reviver?: Reviver) => unknown;
 
 /** Throws a SyntaxError on what is no JSON. */
 export function parsePayload(text: string): ParsedPayload {
-  if (!hasSuspectNumber(text)) return { payload: parseJson(text) as Record<string, unknown> };
+  if (!hasSuspectNumber(text)) return { payload: JSON.parse(text) as Record<string, unknown> };
   const at = new Map<object, Map<string, string>>();
-  const payload = parseJson(text, function (key, value, { source }) {
+  const keepSpelling: Reviver = function (key, value, { source }) {
     if (typeof value !== "number" || source === undefined) return value;
     if (String(value) === source) return value;
     if (!isExact(value, source)) return rawJson(source);
@@ -36,7 +35,8 @@ export function parsePayload(text: string): ParsedPayload {
     if (members === undefined) at.set(this, new Map([[key, source]]));
     else members.set(key, source);
     return value;
-  }) as Record<string, unknown>;
+  };
+  const payload = JSON.parse(text, keepSpelling as (key: string, value: unknown) => unknown) as Record<string, unknown>;
   return at.size === 0 ? { payload } : { payload, spellings: { root: payload, at } };
 }
 

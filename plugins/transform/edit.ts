@@ -150,19 +150,18 @@ function visit<A>(member: Member, node: Node<A>): unknown {
 
 /** Where a rule stands after the member: nowhere, one step on or at its end, and for `**` also where it was. */
 function advance<A>(state: State<A>, member: Member, next: State<A>[], ended: A[]): void {
-  const { rule, index } = state;
-  const step = rule.steps[index] as Step;
-  if (step.type === "anywhere") {
-    add(state, next);
-    advance({ rule, index: index + 1 }, member, next, ended);
-  } else if (takes(step, member.key, member.inArray)) {
-    if (index + 1 === rule.steps.length) ended.push(rule.action);
-    else add({ rule, index: index + 1 }, next);
-  }
+  const { steps } = state.rule;
+  let { index } = state;
+  // `**` may also stand for no step at all.
+  for (; (steps[index] as Step).type === "anywhere"; index++) add(state.rule, index, state, next);
+  if (!takes(steps[index] as Step, member.key, member.inArray)) return;
+  if (index + 1 === steps.length) ended.push(state.rule.action);
+  else add(state.rule, index + 1, undefined, next);
 }
 
-function add<A>(state: State<A>, next: State<A>[]): void {
-  if (!next.some((known) => known.rule === state.rule && known.index === state.index)) next.push(state);
+function add<A>(rule: Rule<A>, index: number, state: State<A> | undefined, next: State<A>[]): void {
+  for (const known of next) if (known.rule === rule && known.index === index) return;
+  next.push(state?.index === index ? state : { rule, index });
 }
 
 function deepActions<A>({ editing, deep }: Node<A>, ended: readonly A[]): readonly A[] {

@@ -146,8 +146,8 @@ export class ConfigBook {
     const { control, plugins, clock } = this.#options;
     const { text } = config.source;
     const masked = maskedText(config, plugins);
-    const secretsDigest = digestOf(JSON.stringify(masked.values));
-    const kept: Kept = { number, at: clock.now(), ...made, text, masked: masked.text, secretsDigest };
+    const secretsDigest = digestOf(JSON.stringify(config.secrets));
+    const kept: Kept = { number, at: clock.now(), ...made, text, masked, secretsDigest };
     await updateDocument<Kept>(control, keyOf(number), {
       change: (known) => (known?.number === number && known.text === text ? known : kept),
     });

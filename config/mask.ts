@@ -5,32 +5,23 @@ import { valueAt } from "./problems.ts";
 import { ConfigSchema } from "./schema.ts";
 import type { Path } from "./source.ts";
 
-export interface MaskedText {
-  readonly text: string;
-  /** What was masked, in the order of the text. */
-  readonly values: readonly string[];
-}
-
-/** A secret of so many characters is blotted out wherever else it stands, in a comment say. */
-const SECRET_LENGTH_MIN = 8;
-const MASK = '"[secret]"';
+const MASK = "[secret]";
 
 /** A configuration's text as it was written, its secrets masked. What stands there as `${…}` is no secret. */
-export function maskedText({ source, secrets }: LoadedConfig, plugins: readonly PluginDefinition[]): MaskedText {
+export function maskedText({ source, secrets }: LoadedConfig, plugins: readonly PluginDefinition[]): string {
   const value = source.toValue();
-  const values: string[] = [];
   let text = "";
   let at = 0;
   for (const { path, from, to } of source.strings()) {
     const written = source.text.slice(from, to);
     if (/^(["']?)\$\{[^}]+\}\1$/.test(written) || !isSecret(value, path, plugins)) continue;
-    text += source.text.slice(at, from) + MASK;
-    values.push(written);
+    text += `${source.text.slice(at, from)}"${MASK}"`;
     at = to;
   }
   text += source.text.slice(at);
-  for (const secret of secrets) if (secret.length >= SECRET_LENGTH_MIN) text = text.replaceAll(secret, "[secret]");
-  return { text, values };
+  // Wherever else they stand, in a comment say; and those of plugins that are not in the catalog.
+  for (const secret of secrets) text = text.replaceAll(secret, MASK);
+  return text;
 }
 
 function isSecret(value: unknown, path: Path, plugins: readonly PluginDefinition[]): boolean {

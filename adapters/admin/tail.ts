@@ -29,7 +29,11 @@ export async function tail(options: TailOptions): Promise<AsyncIterable<string>>
   if (running >= TAILS_MAX) throw new PulseGateError("overloaded", `${TAILS_MAX} clients follow events already`);
   running += 1;
   const { reader, tenantId, partitions, signal } = options;
-  signal.addEventListener("abort", () => (running -= 1), { once: true });
+  const leave = (): void => {
+    running -= 1;
+  };
+  if (signal.aborted) leave();
+  else signal.addEventListener("abort", leave, { once: true });
   const streams = Array.from({ length: partitions }, (_, partition): Stream => ({ tenantId, partition }));
   // Listening begins before the ends are asked for: what comes in between is told by both, and read once.
   const arrivals = reader.arrivals(new Set(streams.map(slotOf)), signal);

@@ -1,0 +1,137 @@
+import { beforeEach, describe, expect, test } from "vitest";
+import { loadText } from "../config/parse.ts";
+import type { LoadedConfig } from "../config/parse.ts";
+import type { RevisionDraft } from "../config/revision.ts";
+import type { ControlStore } from "../core/ingestion/log.ts";
+import type { Revision } from "../core/ingestion/revision.ts";
+import { openMemoryLog } from "../drivers/memory/index.ts";
+import { PLUGINS } from "../plugins/registry.ts";
+import { SimClock } from "../tests/helpers/sim-clock.ts";
+import { ConfigBook } from "./config-book.ts";
+
+const clock = new SimClock();
+let control: ControlStore;
+/** The text of what was applied last, by revision number. */
+let runs: Revision[];
+
+beforeEach(() => {
+  control = openMemoryLog({ clock }).control;
+  runs = [];
+});
+
+const text = (...ids: readonly string[]): string => `tenants:\n${ids.map((id) => `  - id: ${id}\n`).join("")}`;
+const parse = (one: string) => loadText({ text: one, file: "p.yaml", plugins: PLUGINS, env: {}, mode: "production" });
+
+async function load(one: string): Promise<LoadedConfig> {
+  const result = await parse(one);
+  if (!result.ok) throw new Error(JSON.stringify(result.problems));
+  return result.config;
+}
+
+/** A process that starts with this file. */
+async function start(file: string): Promise<ConfigBook> {
+  const options = { control, parse, plugins: PLUGINS, onSecrets: () => {}, clock };
+  const book = await ConfigBook.open(options, await load(file));
+  const apply = async (draft: RevisionDraft): Promise<Revision> => {
+    const revision = { ...draft, number: runs.length + 1 };
+    runs.push(revision);
+    return revision;
+  };
+  await apply(book.running.draft);
+  const state = () => ({ revision: runs.length, appliedAt: 0, tenantIds: tenantsOf(runs.at(-1)) });
+  await book.attach({ apply, state });
+  return book;
+}
+
+function tenantsOf(revision: Revision | undefined): string[] {
+  return revision?.tenants.map(({ id }) => id) ?? [];
+}
+
+describe("the newest change counts", () => {
+  test("what was applied runs, and still runs after a restart with the same file", async () => {
+    const book = await start(text("a"));
+    await book.port.apply(text("a", "b"), "night");
+    expect(tenantsOf(runs.at(-1))).toEqual(["a", "b"]);
+    expect(book.port.state().origin).toBe("api");
+    const again = await start(text("a"));
+    expect(tenantsOf(runs.at(-1))).toEqual(["a", "b"]);
+    expect(again.port.state().origin).toBe("api");
+  });
+
+  test("a file that was changed meanwhile wins at a restart", async () => {
+    const book = await start(text("a"));
+    await book.port.apply(text("a", "b"), "night");
+    const again = await start(text("a", "c"));
+    expect(tenantsOf(runs.at(-1))).toEqual(["a", "c"]);
+    expect(again.port.state().origin).toBe("file");
+  });
+
+  test("a change of the file wins over what was applied, for good", async () => {
+    const book = await start(text("a"));
+    await book.port.apply(text("a", "b"), "night");
+    await book.fileChanged(await load(text("a", "c")));
+    expect(tenantsOf(runs.at(-1))).toEqual(["a", "c"]);
+    await start(text("a", "c"));
+    expect(tenantsOf(runs.at(-1))).toEqual(["a", "c"]);
+  });
+
+  test("a file that is only read again leaves what was applied", async () => {
+    const book = await start(text("a"));
+    await book.port.apply(text("a", "b"), "night");
+    await book.fileChanged(await load(text("a")));
+    expect(tenantsOf(runs.at(-1))).toEqual(["a", "b"]);
+  });
+});
+
+describe("revisions", () => {
+  test("are kept with who made them, and can be gone back to as a new one", async () => {
+    const book = await start(text("a"));
+    await book.port.apply(text("b"), "night");
+    expect(await book.port.rollBack(1, "day")).toBe(3);
+    expect(tenantsOf(runs.at(-1))).toEqual(["a"]);
+    expect((await book.port.revisions()).map(({ number, origin, by }) => [number, origin, by])).toEqual([
+      [3, "api", "day"],
+      [2, "api", "night"],
+      [1, "file", "start"],
+    ]);
+    await expect(book.port.rollBack(9, "day")).rejects.toMatchObject({ code: "not_found" });
+  });
+
+  test("are compared line by line, and show no secret", async () => {
+    const secret = (value: string) => `${text("a")}ops: { admin_token: ${value} }\n`;
+    const book = await start(secret("first-token-of-the-test"));
+    await book.port.apply(secret("second-token-of-the-test"), "night");
+    await book.port.apply(`${secret("second-token-of-the-test")}limits: { batch_events_max: 5 }\n`, "night");
+    expect(await book.port.diff(1, 2)).toEqual({ text: "", secretsChanged: true });
+    const diff = await book.port.diff(2, 3);
+    expect(diff?.text).toContain("+limits: { batch_events_max: 5 }");
+    expect(diff?.secretsChanged).toBe(false);
+    expect((await book.port.revision(2))?.text).not.toContain("token-of-the-test");
+    expect(await book.port.diff(1, 9)).toBeUndefined();
+  });
+});
+
+test("a text that is not valid changes nothing and is told with every problem", async () => {
+  const book = await start(text("a"));
+  const bad = "tenants:\n  - id: a\n    keyz: []\n  - id: a\n";
+  const refusal = book.port.apply(bad, "night");
+  await expect(refusal).rejects.toMatchObject({ code: "invalid_config" });
+  await expect(refusal).rejects.toMatchObject({
+    violations: [{ detail: expect.stringContaining("p.yaml:3:5") }, { detail: expect.stringContaining("p.yaml:4:") }],
+  });
+  expect(runs).toHaveLength(1);
+  expect(await book.port.validate(bad)).toHaveLength(2);
+  expect(await book.port.validate(text("b"))).toEqual([]);
+});
+
+test("what a gateway can't take is not kept as applied", async () => {
+  const book = await start(text("a"));
+  await book.attach({
+    apply: () => Promise.reject(new Error("partitions can't be lowered")),
+    state: () => ({ revision: 1, appliedAt: 0, tenantIds: ["a"] }),
+  });
+  await expect(book.port.apply(text("b"), "night")).rejects.toThrow("lowered");
+  expect(book.port.state().origin).toBe("file");
+  const again = await start(text("a"));
+  expect(again.port.state().origin).toBe("file");
+});

@@ -15,6 +15,7 @@ import { ingest, type IngestOptions } from "./ingest.ts";
 import { machine } from "./lib/machine.ts";
 import { openLoopBench } from "./open-loop.ts";
 import { profile } from "./profile.ts";
+import { routing } from "./routing.ts";
 import { sinks } from "./sinks.ts";
 import { transforms } from "./transforms.ts";
 
@@ -28,6 +29,7 @@ const BENCHES: Record<string, (options: IngestOptions) => Promise<unknown>> = {
   sink: () => script("postgres-sink.ts"),
   sinks,
   transforms,
+  routing,
   log: () => script("log-append.ts"),
   growth,
   "log-growth": () => script("log-growth.ts"),

@@ -90,7 +90,11 @@ async function runOne(run: Run, signal: AbortSignal): Promise<void> {
   const { shared, route, branch } = run.stages;
   let step: Step = decodeOnly(run.input.bytes);
   if (shared.length > 0) step = await runTransforms(run, shared, step, signal);
-  if (route !== undefined && step.type === "ok") step = await runRoute(run, route, step);
+  if (route !== undefined && step.type === "ok") {
+    // Side by side, so that all of them may be waiting for the same rest.
+    while (run.pace.isSpent) await run.pace.rest();
+    step = runRoute(run, route, step);
+  }
   if (branch.length > 0) step = await runTransforms(run, branch, step, signal);
   if (signal.aborted) return;
   run.result = step.type === "ok" ? reencode(step.event, run.input.bytes, run.host) : step;
@@ -108,8 +112,8 @@ async function runTransforms(run: Run, hosts: readonly Host[], from: Step, signa
 }
 
 /** On the event as the transforms left it: it is neither written nor parsed again for that. */
-async function runRoute({ pace, trace }: Run, route: Route, step: Step & { readonly type: "ok" }): Promise<Step> {
-  const decision = await pace.piece(() => route.decide(step.event));
+function runRoute({ pace, trace }: Run, route: Route, step: Step & { readonly type: "ok" }): Step {
+  const decision = pace.timed(() => route.decide(step.event));
   trace?.routed(decision);
   if (decision.type === "take") return step;
   if (decision.type === "skip") return { type: "filtered", reason: decision.reason };

@@ -22,20 +22,25 @@ export class Pace {
   /** To be awaited after a round, when there is something to await. */
   round(): Promise<void> | undefined {
     this.#rounds += 1;
-    if (this.#rounds >= ROUNDS_MAX) return this.#rest();
+    if (this.#rounds >= ROUNDS_MAX) return this.rest();
     return this.#breath;
   }
 
-  /** Does a piece of work that may take milliseconds, a condition say, as soon as a turn has time for it. */
-  async piece<T>(work: () => T): Promise<T> {
-    while (this.#piecesMs >= PIECES_MS_MAX) await this.#rest();
+  /** Whether this turn has had its share of work that takes milliseconds, so that more of it must `rest` first. */
+  get isSpent(): boolean {
+    return this.#piecesMs >= PIECES_MS_MAX;
+  }
+
+  /** Does a piece of work that may take milliseconds, a condition say. */
+  timed<T>(work: () => T): T {
     const startedAt = this.#clock.monotonic();
     const result = work();
     this.#piecesMs += this.#clock.monotonic() - startedAt;
     return result;
   }
 
-  #rest(): Promise<void> {
+  /** Resolves in the next turn of the event loop. */
+  rest(): Promise<void> {
     this.#breath ??= this.#breathe();
     return this.#breath;
   }

@@ -6,7 +6,11 @@ import type { RouteRule, SinkUse, TenantConfig } from "../core/ingestion/revisio
 import type { CanonicalEvent, TransformDefinition, TransformOutcome } from "../plugins/contract.ts";
 import { FakeSink } from "../tests/helpers/fake-sink.ts";
 import { lane, revision, sinkUse, tenant, WorkerBench } from "../tests/helpers/worker-bench.ts";
+import { SimClock } from "../tests/helpers/sim-clock.ts";
+import { Calls } from "./call.ts";
+import { runChain } from "./chain.ts";
 import { Pace } from "./pace.ts";
+import { Timers } from "./timers.ts";
 
 const benches: WorkerBench[] = [];
 
@@ -188,6 +192,8 @@ it("has each event of a tenant in exactly one of two sinks when one is the other
   );
 });
 
+const skipped = (detail: string) => ({ type: "skip", reason: "route:when", detail }) as const;
+
 describe("a worker's pace", () => {
   it("lets the event loop turn between costly conditions", async () => {
     let nowMs = 0;
@@ -195,14 +201,14 @@ describe("a worker's pace", () => {
     const sleep = () => new Promise<void>((resolve) => (wake = resolve));
     const pace = new Pace({ now: () => nowMs, monotonic: () => nowMs, sleep });
     const done: number[] = [];
-    const costly = (i: number) => () => {
-      nowMs += 4;
-      done.push(i);
-    };
-    const all = Promise.all([1, 2, 3, 4, 5].map((i) => pace.piece(costly(i))));
-    expect(done).toEqual([1, 2, 3]);
+    const route = { decide: ({ event_id }: CanonicalEvent) => (done.push((nowMs += 4)), skipped(event_id)) };
+    const inputs = Array.from({ length: 5 }, (_, i) => ({ bytes: event(`e${i}`, "a").bytes, attempt: 1 }));
+    const calls = new Calls(new Timers(new SimClock()));
+    const stages = { shared: [], route, branch: [] };
+    const all = runChain({ stages, inputs, calls, timeoutMs: 1_000, pace });
+    expect(done).toEqual([4, 8, 12]);
     wake();
-    await all;
-    expect(done).toEqual([1, 2, 3, 4, 5]);
+    expect((await all).map((prepared) => prepared?.type)).toEqual(Array.from({ length: 5 }, () => "filtered"));
+    expect(done).toEqual([4, 8, 12, 16, 20]);
   });
 });

@@ -31,8 +31,8 @@ export const METHODS: Readonly<Record<string, Method>> = {
   contains,
   startsWith: onTexts((text, start) => text.startsWith(start)),
   endsWith: onTexts((text, end) => text.endsWith(end)),
-  lowerAscii: onText((text) => text.replace(/[A-Z]+/g, (run) => run.toLowerCase())),
-  upperAscii: onText((text) => text.replace(/[a-z]+/g, (run) => run.toUpperCase())),
+  lowerAscii: onText((text) => (ASCII.test(text) ? text.toLowerCase() : text.replace(/[A-Z]/g, lower))),
+  upperAscii: onText((text) => (ASCII.test(text) ? text.toUpperCase() : text.replace(/[a-z]/g, upper))),
   trim: onText((text) => text.trim()),
   getFullYear: onMoment((date) => date.getUTCFullYear()),
   getMonth: onMoment((date) => date.getUTCMonth()),
@@ -44,10 +44,15 @@ export const METHODS: Readonly<Record<string, Method>> = {
   getSeconds: onTime((date) => date.getUTCSeconds(), 1_000),
 };
 
+const ASCII = /^[\0-\x7f]*$/;
+const lower = (letter: string) => letter.toLowerCase();
+const upper = (letter: string) => letter.toUpperCase();
+
 /** Characters, elements or members. */
 function size(value: Value, budget: Budget): Value | Fault {
   if (typeof value === "string") {
-    budget.spend(charSteps(value.length));
+    // Counted one by one: a pair of surrogates is one character.
+    budget.spend(charSteps(value.length) * 8);
     let characters = 0;
     for (const _ of value) characters += 1;
     return BigInt(characters);
@@ -139,7 +144,8 @@ function onTexts(test: (text: string, argument: string) => boolean): Method {
 function onText(change: (text: string) => string): Method {
   return (text, _none, budget) => {
     if (typeof text !== "string") return wrongType("the function", text);
-    budget.spend(charSteps(text.length) * 4);
+    // Letter by letter where not all is ASCII.
+    budget.spend(charSteps(text.length) * (ASCII.test(text) ? 1 : 64));
     return change(text);
   };
 }

@@ -145,10 +145,7 @@ function equalMembers(a: Members, b: Members, at: { readonly budget: Budget; rea
   const keys = Object.keys(a);
   at.budget.spend(keys.length);
   if (keys.length !== Object.keys(b).length) return false;
-  return keys.every((key) => {
-    at.budget.spend(1);
-    return Object.hasOwn(b, key) && equal(valueOf(a[key]), valueOf(b[key]), at.budget, at.depth + 1);
-  });
+  return keys.every((key) => Object.hasOwn(b, key) && equal(valueOf(a[key]), valueOf(b[key]), at.budget, at.depth + 1));
 }
 
 /** Negative, zero or positive; undefined where the two have no order. Numbers compare by their exact values. */

@@ -71,6 +71,8 @@ it.each([
   "event.payload.nothing == 1 || event.payload.count == 3",
   "!(event.payload.nothing == 1 && event.payload.count == 4)",
   "event.payload.items.exists(event, event.sku == 'a')",
+  'event.payload.name.upperAscii() == "ADA" && event.payload.to.city.lowerAscii() == "hà nội"',
+  'event.payload.to.city.upperAscii() == "Hà NộI" && " x ".trim() == "x"',
 ])("is true: %s", (source) => {
   expect(of(source, EVENT)).toEqual({ matched: true });
 });
@@ -126,7 +128,12 @@ describe("an invalid condition is refused at compile time, with its place", () =
 });
 
 describe("a hostile expression or payload ends at the step limit", () => {
-  const list = JSON.stringify({ l: Array.from({ length: 20_000 }, (_, i) => i), s: "a".repeat(500_000) });
+  const numbers = Array.from({ length: 20_000 }, (_, i) => i);
+  const map = Object.fromEntries(numbers.entries());
+  const list = JSON.stringify({
+    ...{ l: numbers, s: "a".repeat(500_000), few: numbers.slice(0, 1_000) },
+    ...{ m: { ...map, x: 1 }, n: map },
+  });
   it.each([
     "event.payload.l.all(a, event.payload.l.all(b, a + b >= 0))",
     "event.payload.l.exists(a, a == -1 || event.payload.l.exists(b, b == -1))",
@@ -135,6 +142,16 @@ describe("a hostile expression or payload ends at the step limit", () => {
     "event.payload.l.all(a, !event.payload.s.contains('b'))",
     "event.payload.l.all(a, event.payload.l == event.payload.l.filter(x, true))",
     "event.payload.l.all(a, !(-1 in event.payload.l))",
+    "event.payload.few.all(a, event.payload.m != event.payload.n)",
+    "event.payload.few.all(a, size(event.payload.m) > 0)",
+    "event.payload.few.all(a, event.payload.m.exists(k, true))",
+    "event.payload.few.all(a, event.payload.s.lowerAscii() != '')",
+    "event.payload.few.all(a, size(event.payload.s) > 0)",
+    "event.payload.few.all(a, event.payload.s == event.payload.s + '')",
+    "event.payload.few.all(a, event.payload.s <= event.payload.s)",
+    "event.payload.few.all(a, event.payload.s.startsWith(event.payload.s))",
+    "event.payload.few.all(a, !event.payload.s.matches('b'))",
+    "event.payload.few.all(a, size(event.payload.l + event.payload.l) > 0)",
     "[1].map(a, event.payload.s).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a).map(a, a + a)[0] == ''",
     "event.payload.s.contains('b' + event.payload.s)",
   ])("%s", (source) => {

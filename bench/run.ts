@@ -9,6 +9,7 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { deadLetters } from "./dead-letters.ts";
 import { delivery } from "./delivery.ts";
 import { growth } from "./growth.ts";
 import { ingest, type IngestOptions } from "./ingest.ts";
@@ -16,6 +17,7 @@ import { machine } from "./lib/machine.ts";
 import { openLoopBench } from "./open-loop.ts";
 import { profile } from "./profile.ts";
 import { routing } from "./routing.ts";
+import { replay } from "./replay.ts";
 import { sinks } from "./sinks.ts";
 import { transforms } from "./transforms.ts";
 
@@ -24,6 +26,8 @@ const RESULTS = resolve(import.meta.dirname, "results");
 const BENCHES: Record<string, (options: IngestOptions) => Promise<unknown>> = {
   ingest,
   delivery,
+  replay,
+  "dead-letters": deadLetters,
   "open-loop": openLoopBench,
   profile,
   sink: () => script("postgres-sink.ts"),

@@ -72,6 +72,22 @@ describe("turns", () => {
     expect(log).toEqual(["a at 1000", "a at 1080"]);
   });
 
+  it("leave half of the time to live lanes that delivered a moment ago", async () => {
+    const { clock, turns, log, job } = setUp();
+    await clock.advance(LATER_MS);
+    turns.enter();
+    turns.leave();
+    const a = job("a");
+    a.resume();
+    await clock.advance(30);
+    turns.done(1);
+    a.resume();
+    await clock.advance(LATER_MS);
+    turns.done(1);
+    a.resume();
+    expect(log).toEqual(["a at 1000", "a at 1060", "a at 2030"]);
+  });
+
   it("are not owed to a lane that left, nor lost with one that gives its turn back", async () => {
     const { clock, turns, log, job } = setUp();
     await clock.advance(LATER_MS);

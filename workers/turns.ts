@@ -6,6 +6,10 @@ interface Waiter {
 
 /** A job gets a turn after so long at the latest, however busy the live lanes are: slow is not stuck. */
 const PATIENCE_MS = 250;
+/** While live events come, a job takes at most so much of the time: its targets and its threads share cores with theirs. */
+const BESIDE_LIVE_SHARE = 0.5;
+/** How long after a live delivery more of them are to be expected. */
+const LIVE_MS = 1_000;
 const NOW = Number.NEGATIVE_INFINITY;
 
 /**
@@ -16,6 +20,7 @@ export class Turns {
   readonly #timers: Timers;
   readonly #waiting = new Set<Waiter>();
   #live = 0;
+  #liveAt = NOW;
   #job: Waiter | undefined;
   #beganAt = 0;
   #restUntil = NOW;
@@ -34,6 +39,7 @@ export class Turns {
   /** It is over. Jobs are asked a moment later: the lane may have the next one ready. */
   leave(): void {
     this.#live -= 1;
+    this.#liveAt = this.#timers.now();
     if (this.#live === 0 && this.#waiting.size > 0) this.#wakeAt(this.#timers.now());
   }
 
@@ -56,7 +62,9 @@ export class Turns {
   done(idleShare: number): void {
     const now = this.#timers.now();
     this.#job = undefined;
-    this.#restUntil = now + (now - this.#beganAt) * (1 / idleShare - 1);
+    const isAlone = this.#live === 0 && now >= this.#liveAt + LIVE_MS;
+    const share = isAlone ? idleShare : Math.min(idleShare, BESIDE_LIVE_SHARE);
+    this.#restUntil = now + (now - this.#beganAt) * (1 / share - 1);
     if (this.#waiting.size > 0) this.#wakeAt(this.#readyAt());
   }
 

@@ -4,10 +4,14 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type Started, start } from "./process.ts";
 
+/** Of every gate that is measured. */
+export const ADMIN_TOKEN = randomBytes(24).toString("hex");
+
 const BIN = resolve(import.meta.dirname, "../../bin/pulsegate.mjs");
 
 export interface Target extends Started {
   readonly url: string;
+  readonly opsUrl: string;
   readonly headers: Readonly<Record<string, string>>;
   /** Stops it and starts another process on the same folder; resolves when that is ready. */
   restart(): Promise<Target>;
@@ -24,10 +28,11 @@ export async function startPulseGate(tenantYaml = ""): Promise<Target> {
 async function startIn(dir: string, headers: Target["headers"]): Promise<Target> {
   const args = [BIN, "start", "--config", join(dir, "pulsegate.yaml")];
   const started = await start(process.execPath, args, (line) => line.includes('"ready"'));
-  const { data } = JSON.parse(started.line) as { data: string };
+  const { data, ops } = JSON.parse(started.line) as { data: string; ops: string };
   return {
     ...started,
     url: data,
+    opsUrl: ops,
     headers,
     restart: async () => {
       await started.stop();
@@ -45,7 +50,7 @@ function configText(dir: string, key: string, tenantYaml: string): string {
   return `version: 1
 log: { driver: embedded, path: ${JSON.stringify(join(dir, "data"))} }
 http: { port: 0 }
-ops: { port: 0 }
+ops: { port: 0, admin_token: ${ADMIN_TOKEN} }
 tenants:
   - id: bench
     keys: [{ id: bench, sha256: ${createHash("sha256").update(key).digest("hex")} }]

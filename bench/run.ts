@@ -12,6 +12,7 @@ import { resolve } from "node:path";
 import { deadLetters } from "./dead-letters.ts";
 import { delivery } from "./delivery.ts";
 import { growth } from "./growth.ts";
+import { isolation } from "./isolation.ts";
 import { ingest, type IngestOptions } from "./ingest.ts";
 import { machine } from "./lib/machine.ts";
 import { openLoopBench } from "./open-loop.ts";
@@ -34,6 +35,7 @@ const BENCHES: Record<string, (options: IngestOptions) => Promise<unknown>> = {
   sinks,
   transforms,
   routing,
+  isolation,
   log: () => script("log-append.ts"),
   growth,
   "log-growth": () => script("log-growth.ts"),

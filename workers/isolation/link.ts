@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
+import { constants, setPriority } from "node:os";
 import type { Readable } from "node:stream";
 import { Worker } from "node:worker_threads";
 import type { Isolation } from "../../core/ingestion/revision.ts";
@@ -61,7 +62,7 @@ function openProcess({ isolation, onReport, onEnd, onText }: LinkOptions): Link 
     execArgv: ["--disable-warning=ExperimentalWarning", `--max-old-space-size=${heapMib}`],
     stdio: ["ignore", "pipe", "pipe", "ipc"],
   });
-  killedFirst(child);
+  putLast(child);
   let words = "";
   let isMemory = false;
   if (child.stdout !== null) follow(child.stdout, onText);
@@ -91,12 +92,14 @@ function openProcess({ isolation, onReport, onEnd, onText }: LinkOptions): Link 
   };
 }
 
-/** Whoever runs out of memory first, the system ends the plugin and not PulseGate. */
-function killedFirst({ pid }: ChildProcess): void {
+/** When cores or memory run short, it is the plugin that goes without, not PulseGate. */
+function putLast({ pid }: ChildProcess): void {
+  if (pid === undefined) return;
   try {
+    setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL);
     writeFileSync(`/proc/${pid}/oom_score_adj`, "1000");
   } catch {
-    // Not on this system.
+    // Not on this system, or gone already.
   }
 }
 

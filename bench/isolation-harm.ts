@@ -1,0 +1,143 @@
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { startPulseGate, type Target } from "./lib/pulsegate.ts";
+import { median, quantile, round } from "./lib/stats.ts";
+
+const NAUGHTY = resolve(import.meta.dirname, "../workers/isolation/naughty.fixture.ts");
+const DEEDS = ["loop", "exit", "abort", "reject", "allocate", "never"];
+/** Of the tenant whose latency is measured. */
+const GOOD_PER_SECOND = 100;
+/** Of the tenant with the bad plugin, harmless ones. */
+const BAD_PER_SECOND = 20;
+const SETTLE_MS = 2_000;
+/** Each is minutes long. */
+const ROUNDS_MAX = 3;
+
+/** The p99 of a tenant's delivery, from its request to its sink, while another's plugin does the worst, and before. */
+export async function harm({
+  rounds,
+  seconds,
+}: {
+  readonly rounds: number;
+  readonly seconds: number;
+}): Promise<unknown> {
+  const sink = await startSink();
+  const folder = mkdtempSync(join(tmpdir(), "pulsegate-harm-"));
+  const out = join(folder, "bad.ndjson");
+  const badKey = randomBytes(16).toString("hex");
+  const gate = await startPulseGate(tenants({ port: sink.port, out, badKey }));
+  try {
+    const run = { gate, sink, badKey, seconds };
+    await phase(run, "");
+    const ratios = new Map(DEEDS.map((deed) => [deed, [] as number[]]));
+    const calm: number[] = [];
+    for (let i = 0; i < Math.min(rounds, ROUNDS_MAX); i++)
+      for (const deed of DEEDS) {
+        const before = await phase(run, "");
+        const during = await phase(run, deed);
+        calm.push(before);
+        ratios.get(deed)?.push(during / before);
+      }
+    const harmless = readFileSync(out, "utf8").split("\n").length - 1;
+    const p99Ratio = Object.fromEntries([...ratios].map(([deed, list]) => [deed, round(median(list))]));
+    return { goodPerSecond: GOOD_PER_SECOND, calmP99Ms: round(median(calm)), p99Ratio, harmlessDelivered: harmless };
+  } finally {
+    await gate.stop();
+    sink.server.close();
+    rmSync(folder, { recursive: true });
+  }
+}
+
+interface Phase {
+  readonly gate: Target;
+  readonly sink: Sink;
+  readonly badKey: string;
+  readonly seconds: number;
+}
+
+/** Sends on schedule for the time, with one bad event at its beginning; the p99 of what was sent in it. */
+async function phase({ gate, sink, badKey, seconds }: Phase, deed: string): Promise<number> {
+  const sent: number[] = [];
+  const post = (key: Record<string, string>, payload: unknown) =>
+    fetch(`${gate.url}/v1/events`, {
+      method: "POST",
+      headers: { ...key, "Content-Type": "application/json" },
+      body: JSON.stringify({ event_type: "order_paid", payload }),
+    }).then((response) => response.arrayBuffer());
+  const bad = { "X-API-Key": badKey };
+  if (deed !== "") await post(bad, { do: deed });
+  const waiting: Promise<unknown>[] = [];
+  const startedAt = performance.now();
+  for (let n = 0; n < seconds * GOOD_PER_SECOND; n++) {
+    const dueAt = startedAt + (n * 1_000) / GOOD_PER_SECOND;
+    const aheadMs = dueAt - performance.now();
+    if (aheadMs > 0) await new Promise((done) => setTimeout(done, aheadMs));
+    const id = sink.expect(dueAt, (ms) => sent.push(ms));
+    waiting.push(post(gate.headers, { id }));
+    if (n % (GOOD_PER_SECOND / BAD_PER_SECOND) === 0) waiting.push(post(bad, { do: "" }));
+  }
+  await Promise.all(waiting);
+  await sink.idle();
+  // The bad plugin's restarts end before the next phase begins.
+  if (deed !== "") await new Promise((done) => setTimeout(done, SETTLE_MS));
+  return quantile(sent, 0.99);
+}
+
+interface Sink {
+  readonly server: Server;
+  readonly port: number;
+  /** The id to send; calls back with the milliseconds since `dueAt` when it arrives. */
+  expect(dueAt: number, onArrival: (ms: number) => void): number;
+  /** Resolves when all that is expected has come. */
+  idle(): Promise<void>;
+}
+
+async function startSink(): Promise<Sink> {
+  const expected = new Map<number, (at: number) => void>();
+  let onIdle: (() => void) | undefined;
+  let nextId = 0;
+  const server = createServer(async (request, response) => {
+    const at = performance.now();
+    const { id } = JSON.parse((await request.setEncoding("utf8").toArray()).join("")) as { id: number };
+    response.writeHead(204).end();
+    expected.get(id)?.(at);
+    expected.delete(id);
+    if (expected.size === 0) onIdle?.();
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    server,
+    port: (server.address() as AddressInfo).port,
+    expect(dueAt, onArrival) {
+      expected.set(nextId, (at) => onArrival(at - dueAt));
+      return nextId++;
+    },
+    idle: () =>
+      expected.size === 0
+        ? Promise.resolve()
+        : new Promise((done) => {
+            onIdle = done;
+          }),
+  };
+}
+
+function tenants({ port, out, badKey }: { port: number; out: string; badKey: string }): string {
+  const sha256 = createHash("sha256").update(badKey).digest("hex");
+  const secret = `whsec_${Buffer.alloc(32, 1).toString("base64")}`;
+  return `    plugins:
+      sinks:
+        - name: webhook_sink
+          config: { url: "http://127.0.0.1:${port}/", secrets: ["${secret}"], allow: ["127.0.0.1"], body: payload }
+  - id: bad
+    keys: [{ id: bad, sha256: ${sha256} }]
+    plugins:
+      transform: [{ name: ${JSON.stringify(NAUGHTY)} }]
+      sinks: [{ name: file_sink, config: { path: ${JSON.stringify(out)} } }]
+`;
+}

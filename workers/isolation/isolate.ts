@@ -9,7 +9,9 @@ import { type DeathCode, type Job, RunnerDied, type Runner } from "./runner.ts";
 
 /** What a loaded machine may add to a deadline. */
 const GRACE_MS = 250;
-const MEMORY_LOOK_MS = 50;
+const LOOK_MS = 50;
+/** Deadlines that a plugin without a core may take, in all. */
+const STARVED_MAX = 20;
 
 export interface IsolateOptions {
   readonly assignment: Omit<Assignment, "config">;
@@ -47,6 +49,8 @@ export class Isolate implements Runner {
   #heardAt = 0;
   /** What the bare runtime takes, which is not the plugin's. */
   #baseBytes = 0;
+  /** Processor time when it was last heard, nearly. */
+  #silence: { readonly heardAt: number; readonly cpuMs: number } | undefined;
   #watch: Timer | undefined;
 
   constructor(options: IsolateOptions) {
@@ -122,20 +126,34 @@ export class Isolate implements Runner {
     this.#watch = undefined;
     if (this.#calls.size === 0 || this.#death !== undefined) return;
     if (assignment.kind === "sink") this.#link.tell({ type: "ping" });
+    if (this.#silence?.heardAt !== this.#heardAt)
+      this.#silence = { heardAt: this.#heardAt, cpuMs: this.#link.load()?.cpuMs ?? 0 };
     const rssBytes = this.#link.rssBytes() ?? 0;
     if (rssBytes > this.#baseBytes + isolation.memoryBytes)
       return this.#kill("plugin_memory", `took more than its ${mib(isolation.memoryBytes)} MiB of memory`);
-    const silentMs = timers.now() - this.#heardAt;
     // What it said may lie unread while this loop was busy: read first, then judge.
-    if (silentMs > isolation.deadlineMs + GRACE_MS) setImmediate(() => this.#judge());
-    this.#watch = timers.after(Math.min(MEMORY_LOOK_MS, isolation.deadlineMs), () => this.#look());
+    if (this.#silentMs() > isolation.deadlineMs + GRACE_MS) setImmediate(() => this.#judge());
+    this.#watch = timers.after(Math.min(LOOK_MS, isolation.deadlineMs), () => this.#look());
+  }
+
+  #silentMs(): number {
+    return this.#options.timers.now() - this.#heardAt;
   }
 
   #judge(): void {
-    const { timers, isolation, assignment } = this.#options;
-    if (this.#calls.size === 0 || timers.now() - this.#heardAt <= isolation.deadlineMs + GRACE_MS) return;
-    const what = assignment.kind === "sink" ? "was unresponsive for" : "worked on one event for";
-    this.#kill("plugin_deadline", `${what} more than ${isolation.deadlineMs} ms`);
+    const { deadlineMs } = this.#options.isolation;
+    const silentMs = this.#silentMs();
+    if (this.#calls.size === 0 || silentMs <= deadlineMs + GRACE_MS) return;
+    if (silentMs < deadlineMs * STARVED_MAX && this.#isStarved()) return;
+    const what = this.#options.assignment.kind === "sink" ? "was unresponsive for" : "worked on one event for";
+    this.#kill("plugin_deadline", `${what} more than ${deadlineMs} ms`);
+  }
+
+  /** It wants to work, and others have the cores: the machine's fault, not the event's. */
+  #isStarved(): boolean {
+    const load = this.#link.load();
+    if (load === undefined || !load.isRunnable || this.#silence === undefined) return false;
+    return load.cpuMs - this.#silence.cpuMs < this.#options.isolation.deadlineMs;
   }
 
   #kill(code: DeathCode, message: string): void {

@@ -1,12 +1,16 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
-import { constants, setPriority } from "node:os";
+import { setPriority } from "node:os";
 import type { Readable } from "node:stream";
 import { Worker } from "node:worker_threads";
 import type { Isolation } from "../../core/ingestion/revision.ts";
 import type { Order, Report } from "./messages.ts";
 
 const MIB = 1024 * 1024;
+/** A third of the share of PulseGate's own threads when cores are short. */
+const PRIORITY = 5;
+/** The kernel's unit for the time of processes. */
+const TICK_MS = 10;
 const TEXT_LENGTH_MAX = 2_000;
 
 /** The owner's end of one isolate. */
@@ -14,8 +18,17 @@ export interface Link {
   tell(order: Order): void;
   /** Memory in use, where the system tells; threads have none of their own. */
   rssBytes(): number | undefined;
+  /** How busy it is, where the system tells. */
+  load(): Load | undefined;
   /** Ends it at once; `onEnd` still tells. */
   kill(): void;
+}
+
+export interface Load {
+  /** Processor time so far. */
+  readonly cpuMs: number;
+  /** It has work and waits for a core, or has one. */
+  readonly isRunnable: boolean;
 }
 
 export interface LinkOptions {
@@ -51,6 +64,7 @@ function openThread({ isolation, onReport, onEnd, onText }: LinkOptions): Link {
   return {
     tell: (order) => worker.postMessage(order, "events" in order ? [order.events.bytes.buffer] : []),
     rssBytes: () => undefined,
+    load: () => undefined,
     kill: () => void worker.terminate(),
   };
 }
@@ -88,6 +102,7 @@ function openProcess({ isolation, onReport, onEnd, onText }: LinkOptions): Link 
       if (child.connected) child.send(order, () => undefined);
     },
     rssBytes: () => rssOf(child.pid),
+    load: () => loadOf(child.pid),
     kill: () => void child.kill("SIGKILL"),
   };
 }
@@ -96,7 +111,7 @@ function openProcess({ isolation, onReport, onEnd, onText }: LinkOptions): Link 
 function putLast({ pid }: ChildProcess): void {
   if (pid === undefined) return;
   try {
-    setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL);
+    setPriority(pid, PRIORITY);
     writeFileSync(`/proc/${pid}/oom_score_adj`, "1000");
   } catch {
     // Not on this system, or gone already.
@@ -107,6 +122,16 @@ function rssOf(pid: number | undefined): number | undefined {
   try {
     const kib = /^VmRSS:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1];
     return kib === undefined ? undefined : Number(kib) * 1024;
+  } catch {
+    return undefined;
+  }
+}
+
+function loadOf(pid: number | undefined): Load | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    const [state, ...fields] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return { isRunnable: state === "R", cpuMs: (Number(fields[10]) + Number(fields[11])) * TICK_MS };
   } catch {
     return undefined;
   }

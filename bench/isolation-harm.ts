@@ -101,13 +101,19 @@ async function startSink(): Promise<Sink> {
   const expected = new Map<number, (at: number) => void>();
   let onIdle: (() => void) | undefined;
   let nextId = 0;
-  const server = createServer(async (request, response) => {
-    const at = performance.now();
-    const { id } = JSON.parse((await request.setEncoding("utf8").toArray()).join("")) as { id: number };
-    response.writeHead(204).end();
+  const arrived = (id: number, at: number) => {
     expected.get(id)?.(at);
     expected.delete(id);
     if (expected.size === 0) onIdle?.();
+  };
+  const server = createServer((request, response) => {
+    const at = performance.now();
+    let text = "";
+    request.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
+    request.on("end", () => {
+      response.writeHead(204).end();
+      arrived((JSON.parse(text) as { id: number }).id, at);
+    });
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

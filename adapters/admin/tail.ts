@@ -49,6 +49,8 @@ async function* linesOf(
 ): AsyncIterable<string> {
   const waiting = arrivals[Symbol.asyncIterator]();
   let pending = waiting.next();
+  // The head of the answer goes out with its first bytes: a client that waits for events must not wait for it.
+  yield "\n";
   while (!options.signal.aborted) {
     const woken = await orHeartbeat(options, pending);
     if (woken === "heartbeat") {

@@ -1,7 +1,9 @@
+import { setTimeout } from "node:timers/promises";
 import cliProgress from "cli-progress";
 import type { AdminClient } from "./admin-client.ts";
 import { pathOf } from "./admin-client.ts";
-import { Failure } from "./failure.ts";
+import { EXIT, Failure } from "./failure.ts";
+import { interruption } from "./interruption.ts";
 import { printJson, printLine } from "./print.ts";
 
 /** A job as the admin API shows it, as far as the commands look. */
@@ -40,15 +42,21 @@ const ENDED = new Set(["done", "failed", "cancelled"]);
 /** Follows a job to its end, with a bar on a terminal. Fails when it failed, was cancelled or rests. */
 export async function watchJob(client: AdminClient, id: string, { json }: { readonly json?: boolean }): Promise<void> {
   const bar = createBar();
+  const stop = interruption();
   let job = await client.get<JobView>(`/jobs${pathOf(id)}`);
   try {
     while (!ENDED.has(job.state) && job.state !== "paused" && job.state !== "planned") {
       bar?.show(job);
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      await setTimeout(LOOK_MS, undefined, { signal: stop.signal });
       job = await client.get<JobView>(`/jobs${pathOf(id)}`);
     }
     bar?.show(job);
+  } catch (error) {
+    if (!stop.signal.aborted) throw error;
+    const next = `pulsegate replay watch ${id}; or pause or cancel it`;
+    throw new Failure(`interrupted; the job ${id} goes on`, { exitCode: EXIT.interrupted, next });
   } finally {
+    stop.release();
     bar?.stop();
   }
   if (json === true) printJson(job);
@@ -73,7 +81,13 @@ export function outcomeOf({ id, state, canary, progress }: JobView): string {
 function createBar() {
   if (!process.stderr.isTTY) return undefined;
   const format = "{bar} {percentage} %  {settled} events  {rate}/s  {eta}";
-  const bar = new cliProgress.SingleBar({ stream: process.stderr, format, barsize: 24, hideCursor: true });
+  const bar = new cliProgress.SingleBar({
+    stream: process.stderr,
+    format,
+    barsize: 24,
+    hideCursor: true,
+    gracefulExit: false,
+  });
   bar.start(1_000, 0, { settled: 0, rate: 0, eta: "" });
   return {
     show({ progress, state }: JobView) {

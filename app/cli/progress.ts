@@ -16,6 +16,8 @@ export function createProgress(totalBytes: number | undefined): Progress {
     format: "{bar} {percentage} %  {lines} lines  {rejected} refused  {rate}/s  {eta_formatted} left",
     barsize: 24,
     hideCursor: true,
+    // It would take Ctrl-C for itself.
+    gracefulExit: false,
   });
   bar.start(totalBytes, 0, { lines: 0, rejected: 0, rate: 0 });
   return {

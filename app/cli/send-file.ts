@@ -2,6 +2,7 @@ import { stat } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { EXIT, Failure } from "./failure.ts";
 import { DATA_HINT, parseProblem, problemFailure, reach, violationText } from "./instance.ts";
+import { interruption } from "./interruption.ts";
 import { printJson, printLine, printNote, printRows } from "./print.ts";
 import { createProgress } from "./progress.ts";
 import { lineBatches } from "./send-lines.ts";
@@ -45,6 +46,7 @@ export async function sendFile(file: string, options: SendFileOptions): Promise<
   const progress = createProgress(total);
   const rejects: Reject[] = [];
   const startedAt = performance.now();
+  // The request under way is abandoned: its lines are sent again next time, under the same ids.
   const stop = interruption();
   try {
     for await (const batch of lineBatches({ file, skip: state, linesMax: LINES_MAX, bytesMax: BYTES_MAX })) {
@@ -69,16 +71,6 @@ async function sizeOf(file: string): Promise<number> {
   } catch (error) {
     throw new Failure(`can't read ${file}`, { why: (error as Error).message, next: "check the path" });
   }
-}
-
-/** Ctrl-C lets the request under way be abandoned: its lines are sent again next time, under the same ids. */
-function interruption(): { signal: AbortSignal; release(): void } {
-  const controller = new AbortController();
-  const onSignal = (): void => {
-    controller.abort();
-  };
-  process.once("SIGINT", onSignal);
-  return { signal: controller.signal, release: () => process.off("SIGINT", onSignal) };
 }
 
 function rateOf(state: SendState, before: SendState | undefined, startedAt: number): number {

@@ -150,6 +150,32 @@ test("a configuration is applied, survives a restart, is compared and rolled bac
   await gate.running.finished;
 });
 
+test("a replay is watched, slowed, paused and gone on with; Ctrl-C leaves it running", async () => {
+  const dir = await tempDir();
+  await writeFile(join(dir, "pulsegate.yaml"), yaml(dir));
+  const gate = await start(dir);
+  for (let i = 0; i < 40; i++) await gate.send("key-in-the-file", `e${i}`);
+  const planned = JSON.parse((await gate.cli("replay", "create", "--from", "1h", "--rate", "1", "--json")).stdout);
+  expect(planned).toMatchObject({ state: "planned", events: 40, progress: { settled: 0 } });
+  const [, ops = ""] = await gate.running.output(/"ops":"([^"]+)"/);
+  const env = { PULSEGATE_ADMIN_URL: ops, PULSEGATE_ADMIN_TOKEN: TOKEN };
+  const watching = spawnPulsegate(["replay", "start", planned.id, "--yes"], { env });
+  const job = async () => JSON.parse((await gate.cli("replay", "show", planned.id, "--json")).stdout);
+  await until(async () => ((await job()).progress.settled > 0 ? true : undefined), "the first event");
+  watching.signalGroup("SIGINT");
+  const { code, stderr } = await watching.finished;
+  expect([code, stderr]).toEqual([130, expect.stringContaining(`the job ${planned.id} goes on`)]);
+  expect((await gate.cli("replay", "pause", planned.id)).stdout).toContain("paused");
+  const rested = await job();
+  expect(rested.progress.settled).toBeLessThan(40);
+  expect((await gate.cli("replay", "rate", planned.id, "--idle-share", "1")).code).toBe(0);
+  expect((await gate.cli("replay", "resume", planned.id)).code).toBe(0);
+  expect((await gate.cli("replay", "watch", planned.id)).stdout).toContain("done: delivered 40");
+  expect((await gate.cli("replay", "cancel", planned.id)).stderr).toMatch(/409 .*\n {2}why: .*is done/);
+  gate.running.signalGroup("SIGTERM");
+  await gate.running.finished;
+});
+
 test("events are followed live, and the completion of a shell is one that the shell takes", async () => {
   const dir = await tempDir();
   await writeFile(join(dir, "pulsegate.yaml"), yaml(dir));

@@ -113,7 +113,6 @@ async function step({ kind, from, to, tenants }: Step, path: string): Promise<ob
     await log.close();
     return {};
   }
-  const rss = () => Math.round(process.memoryUsage.rss() / 1024 / 1024);
   const cpu = process.cpuUsage();
   const started = performance.now();
   const loop = performance.eventLoopUtilization();
@@ -122,15 +121,21 @@ async function step({ kind, from, to, tenants }: Step, path: string): Promise<ob
   const elapsed = performance.now() - started;
   const used = process.cpuUsage(cpu);
   (globalThis as { gc?: () => void }).gc?.();
-  const rssMib = rss();
+  const { rss, heapUsed, arrayBuffers } = process.memoryUsage();
   await log.close();
   return {
     restartMs,
     eventsPerSecond: Math.round((to - from) / (elapsed / 1000)),
     mainThreadMicrosPerEvent: Number(((active * 1000) / (to - from)).toFixed(2)),
     cpuMicrosPerEvent: Number(((used.user + used.system) / (to - from)).toFixed(2)),
-    rssMib,
+    rssMib: mib(rss),
+    heapUsedMib: mib(heapUsed),
+    arrayBuffersMib: mib(arrayBuffers),
   };
+}
+
+function mib(bytes: number): number {
+  return Math.round(bytes / 1024 / 1024);
 }
 
 async function fill(log: EmbeddedLog, make: ReturnType<typeof entryMaker>, count: number): Promise<void> {

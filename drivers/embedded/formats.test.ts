@@ -120,20 +120,29 @@ describe("sorted sections", () => {
 
 describe("the tail cache", () => {
   it("gives back what it holds, byte for byte, and nothing else, within its bound", () => {
-    const cache = new TailCache(10_000);
+    const cache = new TailCache(4_000);
     const log = Buffer.from(Array.from({ length: 30_000 }, (_, i) => i % 251));
     let at = 0;
     const random = seeded(5);
     while (at < log.length) {
       const end = Math.min(log.length, at + 1 + Math.floor(random() * 900));
-      cache.add(at < 20_000 ? 1 : 2, at, log.subarray(at, end));
+      // Room for more than there is then, as for a block that is not whole yet.
+      const room = cache.room(end - at + Math.floor(random() * 100));
+      log.copy(room as Buffer, 0, at, end);
+      cache.keep(at < 20_000 ? 1 : 2, at, end - at);
       at = end;
+      // Wherever it lies, it is the log's or it is not there.
+      for (let from = Math.max(0, at - 8_000); from < at; from += 50) {
+        const copy = cache.copy(from < 20_000 ? 1 : 2, from, 20);
+        if (copy !== undefined) expect(copy.equals(log.subarray(from, from + 20))).toBe(true);
+      }
     }
     expect(cache.copy(1, 100, 50)).toBeUndefined();
     expect(cache.copy(2, 40_000, 10)).toBeUndefined();
+    expect(cache.room(4_001)).toBeUndefined();
     let hits = 0;
     for (let i = 0; i < 2_000; i++) {
-      const from = 20_000 + Math.floor(random() * 9_900);
+      const from = 26_500 + Math.floor(random() * 3_400);
       const copy = cache.copy(2, from, 20);
       if (copy === undefined) continue;
       hits++;

@@ -190,6 +190,7 @@ export class FrameView {
   bodyLength = 0;
   partition = 0;
   private lengths = 0;
+  private tenant = "";
 
   /** Reads the head of the frame that starts at `at`. */
   move(bytes: Buffer, at: number): this {
@@ -202,8 +203,12 @@ export class FrameView {
     return this;
   }
 
+  /** Neighbours mostly are of one tenant: the last name is kept, so that no string is made for each. */
   get tenantId(): string {
-    return this.bytes.toString("latin1", this.namesAt, this.namesAt + this.tenantLength);
+    const { bytes, namesAt: from, tenantLength: length } = this;
+    if (this.tenant.length !== length || !standsAt(bytes, from, this.tenant))
+      this.tenant = bytes.toString("latin1", from, from + length);
+    return this.tenant;
   }
 
   get eventId(): string {
@@ -246,4 +251,9 @@ export class FrameView {
   private get keyLength(): number {
     return (this.lengths >>> 16) & 0xff;
   }
+}
+
+function standsAt(bytes: Buffer, from: number, text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (bytes[from + i] !== text.charCodeAt(i)) return false;
+  return true;
 }

@@ -1,26 +1,48 @@
 interface Piece {
   readonly segment: number;
   readonly from: number;
-  readonly bytes: Buffer;
+  /** Where it lies in the ring. */
+  readonly at: number;
+  readonly length: number;
 }
 
-/** The newest bytes of the log as they were read for indexing, so that lanes at the tail need no further read. */
+/**
+ * The newest bytes of the log as they were read for indexing, so that lanes at the tail need no further
+ * read. They lie in one ring that is used for ever: a buffer for each read would be new memory from the
+ * system each time, and its pages cost more than the read.
+ */
 export class TailCache {
-  private readonly bytesMax: number;
+  private readonly ring: Buffer;
+  private end = 0;
   private pieces: Piece[] = [];
   private head = 0;
-  private bytes = 0;
 
   constructor(bytesMax: number) {
-    this.bytesMax = bytesMax;
+    this.ring = Buffer.allocUnsafeSlow(bytesMax);
   }
 
-  /** Takes the bytes over; pieces come in the order of the log. */
-  add(segment: number, from: number, bytes: Buffer): void {
-    this.pieces.push({ segment, from, bytes });
-    this.bytes += bytes.length;
-    while (this.bytes > this.bytesMax && this.head < this.pieces.length) {
-      this.bytes -= (this.pieces[this.head++] as Piece).bytes.length;
+  /** Room to read into, valid until the next call; what lay there is forgotten. Undefined when there can't be so much. */
+  room(length: number): Buffer | undefined {
+    if (length > this.ring.length) return undefined;
+    if (this.end + length > this.ring.length) {
+      this.forget(this.end, this.ring.length);
+      this.end = 0;
+    }
+    this.forget(this.end, this.end + length);
+    return this.ring.subarray(this.end, this.end + length);
+  }
+
+  /** The first `length` bytes of the room given last are the log's; pieces come in its order. */
+  keep(segment: number, from: number, length: number): void {
+    this.pieces.push({ segment, from, at: this.end, length });
+    this.end += length;
+  }
+
+  /** Lets go of the oldest pieces, as far as they begin within these bounds. */
+  private forget(from: number, to: number): void {
+    for (; this.head < this.pieces.length; this.head++) {
+      const { at } = this.pieces[this.head] as Piece;
+      if (at < from || at >= to) break;
     }
     if (this.head > 1024 && this.head * 2 > this.pieces.length) {
       this.pieces = this.pieces.slice(this.head);
@@ -35,17 +57,15 @@ export class TailCache {
     while (low < high) {
       const middle = (low + high) >>> 1;
       const piece = this.pieces[middle] as Piece;
-      if (piece.segment < segment || (piece.segment === segment && piece.from + piece.bytes.length <= from))
-        low = middle + 1;
+      if (piece.segment < segment || (piece.segment === segment && piece.from + piece.length <= from)) low = middle + 1;
       else high = middle;
     }
     const piece = this.pieces[low];
-    if (piece === undefined || low >= this.pieces.length || piece.segment !== segment || piece.from > from)
-      return undefined;
-    const at = from - piece.from;
-    if (at + length > piece.bytes.length) return undefined;
+    if (piece === undefined || piece.segment !== segment || piece.from > from) return undefined;
+    const skip = from - piece.from;
+    if (skip + length > piece.length) return undefined;
     const copy = Buffer.allocUnsafe(length);
-    piece.bytes.copy(copy, 0, at, at + length);
+    this.ring.copy(copy, 0, piece.at + skip, piece.at + skip + length);
     return copy;
   }
 }

@@ -122,10 +122,12 @@ export class Tailer implements SegmentRange {
     let length = READ_BYTES;
     while (this.offset < end) {
       this.file ??= disk.openForRead(segmentPath(folder, this.segment, "seg"));
-      const bytes = Buffer.allocUnsafeSlow(Math.min(length, end - this.offset));
+      length = Math.min(length, end - this.offset);
+      const room = tail.room(length);
+      const bytes = room ?? Buffer.allocUnsafeSlow(length);
       disk.readSync(this.file, bytes, this.offset);
       const { used, needed } = this.takeBlocks(bytes);
-      if (used > 0) tail.add(this.segment, this.offset, bytes.subarray(0, used));
+      if (room !== undefined && used > 0) tail.keep(this.segment, this.offset, used);
       this.offset += used;
       length = Math.max(READ_BYTES, needed);
       if (used > 0 || (needed > bytes.length && this.offset + needed <= end)) continue;

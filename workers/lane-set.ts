@@ -203,7 +203,10 @@ export class LaneSet {
   #chain(tenant: TenantConfig, key: string, transforms: readonly PluginUse[]): Chain {
     const running = this.#chains.get(key);
     if (running !== undefined) return running.part;
-    const uses = transforms.map((use) => ({ use, definition: transformOf(this.#deps, tenant.id, use) }));
+    // One plugin with the same options in two chains remembers its crashes twice.
+    const { flights } = this.#deps;
+    const deps = { ...this.#deps, flights: flights && ((use: string) => flights(`${key} ${use}`)) };
+    const uses = transforms.map((use) => ({ use, definition: transformOf(deps, tenant.id, use) }));
     const part = new Chain({ deps: this.#deps, tenantId: tenant.id, uses });
     this.#chains.set(key, { signature: chainSignature(transforms), part });
     part.start();

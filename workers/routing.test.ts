@@ -192,6 +192,19 @@ it("has each event of a tenant in exactly one of two sinks when one is the other
   );
 });
 
+it("remembers the crashes of one plugin in two sinks' own chains apart", async () => {
+  const module = { source: "./mine.ts", url: "file:///nowhere/mine.ts", digest: "", version: "1.0.0" };
+  const own = { transforms: [{ name: "mine", config: {}, module }] };
+  const keys: string[] = [];
+  const flights = (key: string) => {
+    keys.push(key);
+    return { load: () => ({ flying: [], crashes: new Map() }), save: () => undefined, close: () => undefined };
+  };
+  const tenants = [tenantOf({ sinks: { s1: own, s2: own } })];
+  benches.push(await WorkerBench.start({ plugins: [new FakeSink().definition("fake")], tenants, flights }));
+  expect(new Set(keys).size).toBe(2);
+});
+
 const skipped = (detail: string) => ({ type: "skip", reason: "route:when", detail }) as const;
 
 describe("a worker's pace", () => {

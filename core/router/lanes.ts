@@ -10,7 +10,8 @@ export interface LanePlan {
 }
 
 /**
- * The lanes of a revision by lane key: each event of a tenant goes to all of the tenant's sinks.
+ * The lanes of a revision by lane key: each of a tenant's sinks has one in each of the tenant's streams,
+ * whichever events it takes.
  * `known` are lanes that exist already: when a tenant has fewer partitions than it once had, the
  * events left in the others are still owed to its sinks.
  */

@@ -51,16 +51,25 @@ test("routes to a sink and its fallback; a bad condition is refused on SIGHUP wi
   await post("e3", "sent", 101);
   expect(await delivered(["e1"], ["e2", "e3"])).toEqual([["e1"], ["e2", "e3"]]);
 
-  await writeFile(config, yaml("event.payload.amount > 100 && event.kind == 1"));
-  running.child.kill("SIGHUP");
-  await running.output(/the changed configuration is refused/);
-  const answer = await fetch(`${ops}/admin/v1/config`, { headers: { Authorization: `Bearer ${ADMIN_TOKEN}` } });
-  expect(await answer.json()).toMatchObject({
-    revision: 1,
-    refused: {
-      problems: [{ line: 15, column: 51, message: "tenants[0].plugins.sinks[1].when: No such key: kind" }],
-    },
-  });
+  const good = yaml("event.payload.amount > 100");
+  const mistakes = [
+    [yaml("event.payload.amount > 100 && event.kind == 1"), 15, 51, "No such key: kind"],
+    [good.replace("file_sink, id: rest", "nowhere_sink, id: rest"), 9, 19, 'unknown sink "nowhere_sink"'],
+    [good.replace("config: { path: ./paid.ndjson }", "config: {}"), 12, 19, '"path" is missing'],
+    [good.replace("fallback: true", "fallback: maybe"), 9, 50, "expected boolean"],
+  ] as const;
+  for (const [text, line, column, words] of mistakes) {
+    await writeFile(config, text);
+    running.child.kill("SIGHUP");
+    const problem = { line, column, message: expect.stringContaining(words) as string };
+    const refusal = await until(async () => {
+      const answer = await fetch(`${ops}/admin/v1/config`, { headers: { Authorization: `Bearer ${ADMIN_TOKEN}` } });
+      const { revision, refused } = (await answer.json()) as { revision: number; refused?: { problems: unknown[] } };
+      expect(revision).toBe(1);
+      return (JSON.stringify(refused) ?? "").includes(JSON.stringify(words).slice(1, -1)) ? refused : undefined;
+    }, words);
+    expect(refusal.problems).toContainEqual(expect.objectContaining(problem));
+  }
 
   await post("e4", "paid", 102);
   await post("e5", "paid", 2);

@@ -6,6 +6,7 @@ import type { LaneId, LaneState, LaneStore, LogReader } from "../../core/ingesti
 import type { Revision, SinkUse, TenantConfig } from "../../core/ingestion/revision.ts";
 import { type MemoryFaults, type MemoryLog, openMemoryLog } from "../../drivers/memory/index.ts";
 import type { PluginDefinition } from "../../plugins/contract.ts";
+import type { FlightRecord } from "../../workers/isolation/suspects.ts";
 import { createWorker, type LaneWorker } from "../../workers/worker.ts";
 import { SimClock, seededRandom } from "./sim-clock.ts";
 
@@ -95,6 +96,7 @@ export interface BenchOptions {
   readonly metrics?: LaneMetrics;
   readonly logger?: Logger;
   readonly windowBytesMax?: number;
+  readonly flights?: (key: string) => FlightRecord;
   /** Methods of the log as the worker sees it, in place of the real ones. */
   readonly override?: (log: MemoryLog, clock: SimClock) => Partial<LogReader & LaneStore>;
 }
@@ -127,7 +129,7 @@ export class WorkerBench {
   }
 
   async startWorker(tenants = this.#options.tenants): Promise<void> {
-    const { plugins, metrics = noMetrics, logger = silentLogger, windowBytesMax } = this.#options;
+    const { plugins, metrics = noMetrics, logger = silentLogger, windowBytesMax, flights } = this.#options;
     const starting = createWorker({
       log: overridden(this.log, this.#options.override?.(this.log, this.clock)),
       workerId: "w0",
@@ -138,6 +140,7 @@ export class WorkerBench {
       logger,
       metrics,
       windowBytesMax,
+      flights,
     });
     this.#worker = await this.finish(starting);
   }

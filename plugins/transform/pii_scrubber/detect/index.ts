@@ -15,12 +15,17 @@ export interface Match extends Span {
 /** What proves itself by a checksum goes first, the vaguest last: a card's digits are no phone number. */
 const ORDER: readonly Kind[] = ["iban", "card", "email", "ip", "phone"];
 
+const NEEDS_DIGIT: readonly Kind[] = ["iban", "card", "phone"];
+const DIGIT = /\d/;
+
 /** All that looks like one of the kinds, in the order of the text, without overlaps. Takes time linear in the text. */
 export function find(text: string, kinds: readonly Kind[], phoneRegion?: string): Match[] {
   const found: Match[] = [];
   let taken: Uint8Array | undefined;
+  // Most texts of an event are words: they need no search for numbers.
+  const hasDigit = DIGIT.test(text);
   for (const kind of ORDER) {
-    if (!kinds.includes(kind)) continue;
+    if (!kinds.includes(kind) || (!hasDigit && NEEDS_DIGIT.includes(kind))) continue;
     for (const { start, end } of spansOf(kind, text, phoneRegion)) {
       taken ??= new Uint8Array(text.length);
       if (taken.subarray(start, end).includes(1)) continue;

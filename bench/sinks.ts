@@ -1,17 +1,21 @@
 /**
  * The sinks alone, each against the least that its target asks for, in turn in one run:
  * webhook_sink (sign, guard, judge) against a bare loop of the same HTTP client to the same server;
- * file_sink against appending the same bytes and syncing them, batch by batch.
+ * file_sink against appending the same bytes and syncing them, batch by batch;
+ * kafka_sink against a bare producer of the same client to the same broker (left out without Java and Maven).
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { compatibilityPartitioner, Producer } from "@platformatic/kafka";
 import { Agent } from "undici";
-import { decodeEvent, encodeParts, stampReceivedAt } from "../core/canonical/codec.ts";
+import { decodeEvent, encodeParts, payloadOf, stampReceivedAt } from "../core/canonical/codec.ts";
 import type { PluginContext, SinkDefinition, SinkPlugin } from "../plugins/contract.ts";
 import fileSink from "../plugins/sink/file_sink/index.ts";
+import kafkaSink from "../plugins/sink/kafka_sink/index.ts";
 import webhookSink from "../plugins/sink/webhook_sink/index.ts";
+import { startTestKafka, type TestKafka } from "../tests/helpers/kafka.ts";
 import { eventJson } from "./lib/events.ts";
 import { start } from "./lib/process.ts";
 import { round, spread } from "./lib/stats.ts";
@@ -19,6 +23,7 @@ import { round, spread } from "./lib/stats.ts";
 const PAYLOAD_BYTES = 500;
 const CONCURRENCY = 16;
 const BATCH = 1_000;
+const KEY = Buffer.from("01980000-0000-7000-8000-000000000000");
 
 interface Sample {
   readonly eventsPerSecond: number;
@@ -38,7 +43,8 @@ export async function sinks({
 }): Promise<unknown> {
   const batch = Array.from({ length: BATCH }, (_, n) => canonicalBytes(n));
   const run = { batch, rounds, seconds };
-  return { payloadBytes: PAYLOAD_BYTES, rounds, seconds, webhook: await webhook(run), file: await file(run) };
+  const results = { webhook: await webhook(run), file: await file(run), kafka: await kafka(run) };
+  return { payloadBytes: PAYLOAD_BYTES, rounds, seconds, ...results };
 }
 
 interface Run {
@@ -95,6 +101,37 @@ async function file(run: Run): Promise<unknown> {
     await sink.close?.();
     await plain.close();
     rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function kafka(run: Run): Promise<unknown> {
+  let broker: TestKafka;
+  try {
+    broker = await startTestKafka();
+  } catch (error) {
+    return { leftOut: error instanceof Error ? error.message : String(error) };
+  }
+  const brokers = [`127.0.0.1:${broker.port}`];
+  await broker.createTopic("bare");
+  await broker.createTopic("sink");
+  const sink = await made(kafkaSink, { brokers, topic: "sink" });
+  const producer = new Producer({
+    clientId: "bench",
+    bootstrapBrokers: brokers,
+    idempotent: true,
+    partitioner: compatibilityPartitioner,
+  });
+  try {
+    const bare: Deliver = async (batch) => {
+      const messages = batch.map((bytes) => ({ topic: "bare", key: KEY, value: payloadOf(bytes) }));
+      await producer.send({ messages });
+    };
+    const compared = await compare(run, { producer: bare, sink: bySink(sink) });
+    return { reference: "an idempotent producer with the same values, without headers", batch: BATCH, ...compared };
+  } finally {
+    await sink.close?.();
+    await producer.close(true);
+    await broker.stop();
   }
 }
 

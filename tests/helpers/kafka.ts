@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from "node:child_process";
+import { spawn, spawnSync, type SpawnSyncReturns } from "node:child_process";
 import { createHash, randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
@@ -54,7 +54,7 @@ export async function startTestKafka({ proxyPort }: { readonly proxyPort?: numbe
   const java = [...JVM, "-cp", join(jars, "*")];
   const id = Buffer.from(randomUUID().replaceAll("-", ""), "hex").toString("base64url");
   const format = spawnSync("java", [...java, "kafka.tools.StorageTool", "format", "-t", id, "-c", properties]);
-  if (format.status !== 0) throw new Error(`formatting Kafka's folder failed: ${format.stderr.toString()}`);
+  if (format.status !== 0) throw new Error(`formatting Kafka's folder failed: ${whyOf(format)}`);
   const child = spawn("java", [...java, "kafka.Kafka", properties], { stdio: ["ignore", "pipe", "pipe"] });
   const kill = () => child.kill("SIGKILL");
   process.once("exit", kill);
@@ -196,17 +196,19 @@ async function jarsFolder(): Promise<string> {
     `-DoutputDirectory=${fresh}`,
     "-DincludeScope=runtime",
   ];
-  const fetched = spawnSync("mvn", goal, { encoding: "utf8" });
-  if (fetched.status !== 0)
-    throw new Error(
-      `Kafka's jars can't be fetched (Maven and Java are needed): ${fetched.error?.message ?? fetched.stdout}`,
-    );
+  const fetched = spawnSync("mvn", goal);
+  if (fetched.status !== 0) throw new Error(`Kafka's jars can't be fetched: ${whyOf(fetched)}`);
   const actual = await checksumsOf(fresh);
   if (process.env["UPDATE_KAFKA_JARS"] === "1") await writeFile(CHECKSUMS, actual);
   else if (actual !== pinned) throw new Error(`Kafka's jars are not those of ${CHECKSUMS}`);
   // Another test file may have been quicker: then its folder is as good.
   await rename(fresh, folder).catch(() => rm(fresh, { recursive: true, force: true }));
   return folder;
+}
+
+function whyOf({ error, stdout, stderr }: SpawnSyncReturns<Buffer>): string {
+  if (error === undefined) return `${stdout.toString()}${stderr.toString()}`;
+  return `${error.message}; the tests need Java and Maven (Debian: apt-get install default-jre-headless maven)`;
 }
 
 async function checksumsOf(folder: string): Promise<string> {

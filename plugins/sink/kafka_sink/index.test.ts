@@ -215,6 +215,23 @@ describe("an outage burns no event", () => {
   });
 });
 
+test("a delivery that is cancelled half-way returns at once, long before its own deadline", async () => {
+  const topic = `cancelled-${randomUUID()}`;
+  await kafka.createTopic(topic);
+  const hour = { request_timeout_ms: 600_000, connect_timeout_ms: 600_000 };
+  const sink = await kafkaSink({ brokers: [`127.0.0.1:${proxy.port}`], topic, ...hour });
+  onTestFinished(() => sink.close?.());
+  expect(await send(sink, 1)).toEqual({ type: "ok" });
+  proxy.stall(true);
+  const deadline = new AbortController();
+  const delivery = sink.send(eventOf(2), contextOf(deadline.signal));
+  // So that the request is out.
+  for (let turns = 0; turns < 20; turns++) await new Promise((resolve) => setImmediate(resolve));
+  deadline.abort();
+  expect(await delivery).toEqual(outage("aborted"));
+  proxy.stall(false);
+});
+
 test("an event that can't be made a record does not hold up those after it", async () => {
   const { sink } = await open();
   const spoiled = { ...eventOf(1), payload: { big: 1n } };

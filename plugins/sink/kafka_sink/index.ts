@@ -6,10 +6,11 @@ import {
   type SinkOutcome,
   type SinkPlugin,
 } from "../../contract.ts";
+import { chunksOf, halvesOf } from "./chunks.ts";
 import { KafkaClient, optionsOf } from "./client.ts";
 import { brokersOf, type Config, config } from "./config.ts";
 import { type Failure, failureOf } from "./failure.ts";
-import { type KafkaRecord, recordBytes, recordOf } from "./record.ts";
+import { type KafkaRecord, recordOf } from "./record.ts";
 
 const NAME = "kafka_sink";
 const VERSION = "1.0.0";
@@ -24,12 +25,6 @@ export default definePlugin({
   config,
   create: () => new KafkaSink(),
 });
-
-/** Records that go in one request; they stand at `from` and after in the call. */
-interface Chunk {
-  readonly from: number;
-  readonly records: readonly KafkaRecord[];
-}
 
 class KafkaSink implements SinkPlugin {
   readonly name = NAME;
@@ -107,30 +102,3 @@ class KafkaSink implements SinkPlugin {
 
 const OK: SinkOutcome = { type: "ok" };
 const OUT_OF_TIME = { type: "retry", code: "out_of_time", reason: "no time was left to send it" } as const;
-
-/** In order, each at most so many bytes, but at least one record. */
-function chunksOf(records: readonly KafkaRecord[], bytesMax: number): Chunk[] {
-  const chunks: Chunk[] = [];
-  let from = 0;
-  let bytes = 0;
-  records.forEach((record, i) => {
-    const size = recordBytes(record);
-    if (i > from && bytes + size > bytesMax) {
-      chunks.push({ from, records: records.slice(from, i) });
-      from = i;
-      bytes = 0;
-    }
-    bytes += size;
-  });
-  if (from < records.length) chunks.push({ from, records: records.slice(from) });
-  return chunks;
-}
-
-/** The second half first: chunks are taken from the end. */
-function halvesOf({ from, records }: Chunk): Chunk[] {
-  const middle = records.length >> 1;
-  return [
-    { from: from + middle, records: records.slice(middle) },
-    { from, records: records.slice(0, middle) },
-  ];
-}

@@ -13,7 +13,7 @@ const RECORD_BITS = 28;
 const SEPARATOR_BYTES = 16;
 
 /** A MaxMind DB file (format 2.0) that holds these networks: as small as a test wants it. */
-export function mmdb(networks: readonly Network[], type = "Test-City"): Buffer {
+export function mmdb(networks: readonly Network[], buildEpoch: number | bigint = 1_740_830_400): Buffer {
   const nodes: TreeNode[] = [[undefined, undefined]];
   const data: Buffer[] = [];
   let bytes = 0;
@@ -25,8 +25,8 @@ export function mmdb(networks: readonly Network[], type = "Test-City"): Buffer {
   const metadata = {
     binary_format_major_version: 2,
     binary_format_minor_version: 0,
-    build_epoch: 1_740_830_400,
-    database_type: type,
+    build_epoch: buildEpoch,
+    database_type: "Test",
     description: { en: "for tests" },
     ip_version: 6,
     languages: ["en"],
@@ -91,7 +91,7 @@ function treeRecord(node: TreeNode, count: number): Buffer {
   return record;
 }
 
-const TYPE = { text: 2, double: 3, uint32: 6, map: 7, list: 11, boolean: 14 } as const;
+const TYPE = { text: 2, double: 3, uint32: 6, map: 7, uint64: 9, list: 11, boolean: 14 } as const;
 
 function encoded(value: unknown): Buffer {
   if (typeof value === "string") {
@@ -100,6 +100,11 @@ function encoded(value: unknown): Buffer {
   }
   if (typeof value === "boolean") return control(TYPE.boolean, value ? 1 : 0);
   if (typeof value === "number") return encodedNumber(value);
+  if (typeof value === "bigint") {
+    const bytes = Buffer.alloc(8);
+    bytes.writeBigUInt64BE(value);
+    return Buffer.concat([control(TYPE.uint64, bytes.length), bytes]);
+  }
   if (Array.isArray(value)) return Buffer.concat([control(TYPE.list, value.length), ...value.map(encoded)]);
   const entries = Object.entries(value as object);
   return Buffer.concat([control(TYPE.map, entries.length), ...entries.flat().map(encoded)]);

@@ -130,6 +130,16 @@ test("without a database events pass as they are with one warning, until one com
   }
 });
 
+test("takes a database whose date is no date", async () => {
+  const path = join(folder, "undated.mmdb");
+  writeFileSync(path, mmdb([{ network: "81.2.69.0/24", data: { city: { names: { en: "London" } } } }], 2n ** 64n - 1n));
+  const lines: Line[] = [];
+  const transform = await started({ databases: [path] });
+  expect(await cityOf(transform, "81.2.69.1", context(lines))).toBe("London");
+  expect(lines[0]?.fields["built_at"]).toBe("unknown");
+  await transform.close?.();
+});
+
 test("does not start without a database that its config names: events wait", async () => {
   const path = join(folder, "gone.mmdb");
   writeFileSync(path, cityFile("London"));

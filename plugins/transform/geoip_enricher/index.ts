@@ -89,8 +89,7 @@ class GeoIpEnricher implements TransformPlugin {
       this.#told.set(database, state);
       const { path } = database;
       if (state.fault === undefined && state.reader !== undefined) {
-        const builtAt = state.reader.metadata.buildEpoch.toISOString();
-        logger.info({ database: path, built_at: builtAt }, "geo database is in use");
+        logger.info({ database: path, built_at: builtAt(state.reader) }, "geo database is in use");
       } else if (state.reader !== undefined)
         logger.warn(
           { database: path, reason: state.fault },
@@ -104,6 +103,11 @@ class GeoIpEnricher implements TransformPlugin {
       );
     this.#toldOfNone = readers === 0;
   }
+}
+
+/** A file may claim any moment, also one that no date can hold. */
+function builtAt({ metadata: { buildEpoch } }: NonNullable<DatabaseState["reader"]>): string {
+  return Number.isNaN(buildEpoch.getTime()) ? "unknown" : buildEpoch.toISOString();
 }
 
 function pathsOfMachine(): readonly string[] {

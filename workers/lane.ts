@@ -209,11 +209,12 @@ export class LaneRunner {
 
   async #read(limits: ReadLimits): Promise<void> {
     const { deps, source } = this.#options;
+    const from = this.#window.nextRead;
     deps.budget.change(limits.bytes);
     try {
-      const entries = await source.read(this.#window.nextRead, limits);
+      const entries = await source.read(from, limits);
       this.#readFailures = 0;
-      const missing = this.#stopping ? 0 : this.#window.push(entries, this.#now());
+      const missing = this.#stopping ? 0 : this.#window.push(entries, { from, readAt: this.#now() });
       if (missing > 0) this.#report.hole(this.#window.nextRead, missing);
       // Only an empty answer means the end: a driver may stop short, e.g. at a segment's edge.
       this.#atEnd = entries.length === 0;

@@ -22,7 +22,7 @@ function windowWith(
 ): LaneWindow {
   const { cursor = 0, eventsMax = 1_000, bytesMax = 1_000_000 } = options;
   const window = new LaneWindow({ cursor, eventsMax, bytesMax });
-  window.push(entries(cursor, cursor + count), 0);
+  window.push(entries(cursor, cursor + count), { from: cursor, readAt: 0 });
   for (const slot of window.takeFresh(count)) window.prepared(slot, EVENT, slot.bytes.length);
   return window;
 }
@@ -95,7 +95,7 @@ describe("a lane's window", () => {
 
   it("settles what is missing from the log as erased", () => {
     const window = new LaneWindow({ cursor: 5, eventsMax: 100, bytesMax: 1_000 });
-    expect(window.push([...entries(9, 11)], 0)).toBe(4);
+    expect(window.push([...entries(9, 11)], { from: window.nextRead, readAt: 0 })).toBe(4);
     const [hole] = window.collect() as [Slot];
     const { settlement, delivered } = settlementOf([hole], { configRevision: 1, settledAt: 7 });
     expect(settlement).toEqual({
@@ -117,9 +117,20 @@ describe("a lane's window", () => {
     window.shed(3);
     expect(window.nextRead).toBe(3);
     expect(window.bytes).toBe(30);
-    window.push(entries(3, 5), 0);
+    window.push(entries(3, 5), { from: 3, readAt: 0 });
     for (const slot of window.takeFresh(9)) window.prepared(slot, EVENT, 1);
     expect(new Set(sequences(window.takeBatch(LIMITS)))).toEqual(new Set([0, 1, 2, 3, 4]));
+  });
+
+  it("takes no answer of before a shed for a hole: what was shed is read again, not erased", () => {
+    const window = windowWith(10);
+    const from = window.nextRead;
+    window.shed(3);
+    expect(window.push(entries(10, 12), { from, readAt: 0 })).toBe(0);
+    expect(window.nextRead).toBe(3);
+    expect(window.collect()).toEqual([]);
+    window.push(entries(3, 12), { from: 3, readAt: 0 });
+    expect(sequences(window.takeFresh(20))).toEqual([3, 4, 5, 6, 7, 8, 9, 10, 11]);
   });
 
   it("probes with events that never failed first, then in turn", () => {
@@ -128,7 +139,7 @@ describe("a lane's window", () => {
       slot.tries = 1;
       window.giveBack(slot);
     }
-    window.push(entries(2, 4), 0);
+    window.push(entries(2, 4), { from: 2, readAt: 0 });
     for (const slot of window.takeFresh(2)) window.prepared(slot, EVENT, 10);
     const probes: number[] = [];
     for (let i = 0; i < 8; i++) {
@@ -152,7 +163,7 @@ describe("a lane's window", () => {
     expect(window.needsWitness(0)).toBe(false);
     second.failedAloneAt = 7;
     expect([window.needsWitness(7), window.needsWitness(8)]).toEqual([true, false]);
-    window.push(entries(2, 3), 0);
+    window.push(entries(2, 3), { from: 2, readAt: 0 });
     expect(window.needsWitness(7)).toBe(false);
   });
 
@@ -214,14 +225,21 @@ class WindowModel {
       for (const slot of this.#sending.splice(0)) this.#settle(slot);
       this.#commit();
       this.#commit();
-      if (this.window.nextRead < this.end) this.window.push(entries(this.window.nextRead, this.end).slice(0, 40), 0);
+      if (this.window.nextRead < this.end)
+        this.window.push(entries(this.window.nextRead, this.end).slice(0, 40), {
+          from: this.window.nextRead,
+          readAt: 0,
+        });
     }
   }
 
   #read(amount: number): void {
     const room = Math.min(amount, this.window.room().entries);
     if (room <= 0) return;
-    this.window.push(entries(this.window.nextRead, this.window.nextRead + room), this.#now);
+    this.window.push(entries(this.window.nextRead, this.window.nextRead + room), {
+      from: this.window.nextRead,
+      readAt: this.#now,
+    });
     this.end = Math.max(this.end, this.window.nextRead);
   }
 

@@ -126,7 +126,12 @@ export class LaneWindow {
   }
 
   /** Takes entries as read from `nextRead` on. Returns how many sequences were missing from the log. */
-  push(entries: readonly (LogEntry | Gap)[], readAt: number): number {
+  push(
+    entries: readonly (LogEntry | Gap)[],
+    { from, readAt }: { readonly from: number; readonly readAt: number },
+  ): number {
+    // What was shed while the log was asked lies before this answer: it is not missing, it is to be read again.
+    if (from > this.#nextRead) return 0;
     let missing = 0;
     for (const entry of entries) {
       const { sequence } = entry;

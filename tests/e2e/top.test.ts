@@ -21,7 +21,7 @@ tenants:
   - id: shop
     keys: [{ id: web, sha256: ${sha256} }]
     quota: { events_per_second: 1/s, burst: 3 }
-    plugins: { sinks: [{ name: file_sink, id: raw, config: { path: ./out.ndjson } }] }
+    plugins: { sinks: [{ name: file_sink, id: raw, config: { path: ${JSON.stringify(join(dir, "out.ndjson"))} } }] }
 `,
   );
   const running = spawnPulsegate(["start", "--config", config]);

@@ -25,7 +25,7 @@ import type { ConfigBook } from "./config-book.ts";
 import { measureLedger } from "./ledger.ts";
 import { followControl } from "./live-control.ts";
 import { startJobs } from "./jobs.ts";
-import { measureOrphans, warnOfOrphans } from "./orphans.ts";
+import { measureResting, warnOfOrphans } from "./orphans.ts";
 import { adoptRevision, swapRevision } from "./revisions.ts";
 import { startRetention } from "./retention.ts";
 import type { Teardown } from "./teardown.ts";
@@ -140,7 +140,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     checks: [{ name: "log", check: () => log.probe() }],
     draining: () => draining,
     metrics: async () => {
-      await measureOrphans(orphans);
+      await measureResting({ ...orphans, paused: () => paused });
       await measureLedger({ log, metrics, logger });
       return mergeMetrics([await metrics.collect(), ...(await workers.scrape())]);
     },

@@ -3,7 +3,7 @@ import { dropOrphan, isOrphan } from "../core/ingestion/orphans.ts";
 import { openMemoryLog } from "../drivers/memory/index.ts";
 import { SimClock } from "../tests/helpers/sim-clock.ts";
 import { appendEvents, sinkUse, tenant } from "../tests/helpers/worker-bench.ts";
-import { measureOrphans, warnOfOrphans } from "./orphans.ts";
+import { measureResting, warnOfOrphans } from "./orphans.ts";
 
 const TENANTS = [tenant("shop", [sinkUse("raw")])];
 const lane = (tenantId: string, sink: string) => ({ stream: { tenantId, partition: 0 }, sink });
@@ -37,13 +37,16 @@ test("each orphan is told, with what it keeps", async () => {
   ]);
 });
 
-test("their lags are measured, those of running lanes are not", async () => {
+test("their lags are measured, and those of paused lanes; those of running lanes are not", async () => {
   const { measured, options } = await setUp();
-  await measureOrphans(options);
-  expect(measured).toEqual([
+  const orphans = [
     { tenantId: "shop", sink: "old", lagEvents: 3, lagSeconds: 5 },
     { tenantId: "gone", sink: "raw", lagEvents: 3, lagSeconds: 5 },
-  ]);
+  ];
+  await measureResting({ ...options, paused: () => [] });
+  expect(measured.splice(0)).toEqual(orphans);
+  await measureResting({ ...options, paused: () => ["shop/0/raw"] });
+  expect(measured).toEqual([{ tenantId: "shop", sink: "raw", lagEvents: 3, lagSeconds: 5 }, ...orphans]);
 });
 
 test("an orphan can be dropped, a lane in use or unknown can't", async () => {

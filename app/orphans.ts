@@ -24,10 +24,13 @@ export async function warnOfOrphans(options: OrphanOptions): Promise<void> {
   }
 }
 
-/** Reports their lags, which no worker knows of; to be called before each scrape. */
-export async function measureOrphans(options: OrphanOptions): Promise<void> {
+/** Reports the lags of orphans and of lanes that are paused, which no worker knows of; to be called before each scrape. */
+export async function measureResting(
+  options: OrphanOptions & { readonly paused: () => readonly string[] },
+): Promise<void> {
+  const paused = new Set(options.paused());
   const sinks = new Map<string, { tenantId: string; sink: string; lagEvents: number; lagSeconds: number }>();
-  for (const { tenantId, sink, pending, oldestAt } of await orphans(options)) {
+  for (const { tenantId, sink, pending, oldestAt } of await orphans(options, paused)) {
     const seconds = oldestAt === undefined ? 0 : Math.max(0, options.clock.now() - oldestAt) / 1000;
     const known = sinks.get(`${tenantId}/${sink}`) ?? { tenantId, sink, lagEvents: 0, lagSeconds: 0 };
     const lagSeconds = Math.max(known.lagSeconds, seconds);
@@ -37,9 +40,9 @@ export async function measureOrphans(options: OrphanOptions): Promise<void> {
 }
 
 /** A log that can't be read keeps neither a configuration nor a scrape from going on. */
-async function orphans(options: OrphanOptions): Promise<Orphan[]> {
+async function orphans(options: OrphanOptions, others: ReadonlySet<string> = new Set()): Promise<Orphan[]> {
   try {
-    return await readOrphans(options);
+    return await readOrphans(options, others);
   } catch (error) {
     options.logger.warn({ error }, "lanes without sinks could not be looked for");
     return [];
@@ -55,8 +58,9 @@ interface Orphan {
   readonly oldestAt: number | undefined;
 }
 
-async function readOrphans({ log, tenants }: OrphanOptions): Promise<Orphan[]> {
-  const found = (await log.lanes()).filter(({ lane }) => isOrphan(lane, tenants()));
+async function readOrphans({ log, tenants }: OrphanOptions, others: ReadonlySet<string>): Promise<Orphan[]> {
+  const all = await log.lanes();
+  const found = all.filter(({ lane }) => others.has(laneKey(lane)) || isOrphan(lane, tenants()));
   return Promise.all(
     found.map(async ({ lane, state }) => {
       const pending = Math.max(0, (await log.bounds(lane.stream)).end - state.cursor);

@@ -46,6 +46,14 @@ describe("tables", () => {
     expect(text.startsWith("-[ 1 ]--")).toBe(true);
   });
 
+  test("break long values of records between words", () => {
+    const columns = Array.from({ length: 9 }, (_, i) => `column_${i}`);
+    const row = columns.map(() => "the quick brown fox jumps over the lazy dog and then over another one");
+    const lines = renderTable({ columns, rows: [row], width: 40 }).split("\n");
+    for (const line of lines) expect(line.length).toBeLessThanOrEqual(40);
+    expect(lines.join(" ").replace(/\s+/g, " ")).toContain(row[0]);
+  });
+
   test("never send a control character to the terminal, and keep to the width in columns", () => {
     const cell = fc.string({ unit: "binary", maxLength: 60 });
     fc.assert(

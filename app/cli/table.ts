@@ -22,7 +22,9 @@ export function renderTable({ columns, rows, width }: TableOptions): string {
   const natural = columns.map((column, i) => Math.max(column.length, ...safe.map((row) => (row[i] ?? "").length)));
   const whole = columns.map((column) => WHOLE_COLUMNS.test(column));
   const widths = fitted({ natural, whole, available: width - GAP * (columns.length - 1) });
-  return widths === undefined ? renderRecords(columns, safe) : renderColumns({ columns, rows: safe, widths });
+  return widths === undefined
+    ? renderRecords({ columns, rows: safe, width })
+    : renderColumns({ columns, rows: safe, widths });
 }
 
 interface Fit {
@@ -86,14 +88,33 @@ function wrapped(text: string, width: number): string[] {
   return [...lines.slice(0, -1), `${(lines.at(-1) ?? "").slice(0, width - 1)}…`];
 }
 
-function renderRecords(columns: readonly string[], rows: ReadonlyArray<readonly string[]>): string {
-  const label = Math.max(...columns.map((column) => column.length));
+function renderRecords({ columns, rows, width }: TableOptions): string {
+  const label = Math.max(...columns.map((column) => column.length)) + GAP;
   return rows
     .map((row, i) => {
-      const fields = columns.map((column, at) => `${column.padEnd(label)}  ${row[at] ?? ""}`.trimEnd());
-      return [`-[ ${i + 1} ]${"-".repeat(Math.max(0, label - 4 - String(i + 1).length))}`, ...fields].join("\n");
+      const fields = columns.flatMap((column, at) =>
+        between(row[at] ?? "", width - label).map((line, n) =>
+          `${(n === 0 ? column : "").padEnd(label)}${line}`.trimEnd(),
+        ),
+      );
+      const head = `-[ ${i + 1} ]${"-".repeat(Math.max(0, label - GAP - 4 - String(i + 1).length))}`;
+      return [head, ...fields].join("\n");
     })
     .join("\n");
+}
+
+/** Lines broken between words, and nowhere else: in a record nothing is cut. */
+function between(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let rest = text;
+  while (rest.length > width) {
+    const before = rest.lastIndexOf(" ", width);
+    const at = before > 0 ? before : rest.indexOf(" ", width);
+    if (at === -1) break;
+    lines.push(rest.slice(0, at));
+    rest = rest.slice(at + 1);
+  }
+  return [...lines, rest];
 }
 
 /** Data must not speak to the terminal: control characters are shown, not sent. */

@@ -7,25 +7,34 @@ import type { Row } from "./print.ts";
 
 type TenantOptions = AdminOptions & { readonly tenant?: string };
 
+type TenantRow = Row & { readonly sinks: readonly string[]; readonly transforms: readonly string[] };
+
 /** `tenants list`. */
 export async function listTenants(options: AdminOptions): Promise<void> {
-  const items = await (await AdminClient.find(options)).all<Row>("/tenants");
+  const items = await (await AdminClient.find(options)).all<TenantRow>("/tenants");
   if (options.json === true) printJson({ items });
-  else printRows(items, ["id", "sinks", "transforms", "keys", "partitions"], "The configuration names no tenant.");
+  else {
+    const columns = ["id", "sinks", "transforms", "keys", "partitions"];
+    printRows(items.map(withLists), columns, "The configuration names no tenant.");
+  }
 }
 
 /** `tenants show`: one, with how its sinks do. */
 export async function showTenant(id: string, options: AdminOptions): Promise<void> {
   const client = await AdminClient.find(options);
-  const tenant = await client.get<Row>(`/tenants${pathOf(id)}`);
+  const tenant = await client.get<TenantRow>(`/tenants${pathOf(id)}`);
   const sinks = await client.all<Row>(`/tenants${pathOf(id)}/sinks`);
   if (options.json === true) {
     printJson({ ...tenant, sinks });
     return;
   }
-  printFields(tenant);
+  printFields(withLists(tenant));
   printLine();
   printRows(sinks, ["sink", "plugin", "breaker", "last_error"], "The tenant has no sinks.");
+}
+
+function withLists({ sinks, transforms, ...tenant }: TenantRow): Row {
+  return { ...tenant, sinks: sinks.join(", "), transforms: transforms.join(", ") };
 }
 
 /** `tenants check-sink`: fails when the sink can't be reached. */

@@ -68,3 +68,11 @@ test("beyond the bound the oldest give way", async () => {
   await audited(store, intent("last"), change);
   expect((await auditEntries(store, { limit: 10 })).map(({ target }) => target)).toEqual(["last"]);
 });
+
+test("an entry whose process died before it was written is a gap, not an older one again", async () => {
+  const store = control();
+  const change = async () => ({ result: 0, after: undefined });
+  await audited(store, intent("first"), change);
+  await updateDocument(store, "audit/head", { change: () => ({ next: AUDIT_ENTRIES_MAX + 1 }) });
+  expect(await auditEntries(store, { limit: 10 })).toEqual([]);
+});

@@ -1,4 +1,5 @@
 import { randomFillSync } from "node:crypto";
+import { knownPlugins, sourceOf } from "../config/plugins.ts";
 import type { AdminPorts } from "../adapters/admin/index.ts";
 import type { Clock } from "../core/environment.ts";
 import type { JobControl } from "../core/ingestion/job-control.ts";
@@ -35,7 +36,10 @@ export function adminPorts({ log, book, workers, live, jobs, revision, clock }: 
       holdsChanged: () => live.changed(),
       skip: (lane, sequence, reason) => workers.skip({ lane, sequence, reason }),
     },
-    plugins: PLUGINS,
+    plugins: () =>
+      knownPlugins(PLUGINS, book.running.uses).map(({ name, kind, version, summary, module, schema = null }) => {
+        return { name, kind, version, summary, source: sourceOf({ module }), config: schema };
+      }),
     checkSink: (tenantId, sink, signal) => checkSink(revision(), { tenantId, sink }, signal),
     keysChanged: () => live.changed(),
     randomFill: (bytes) => void randomFillSync(bytes),

@@ -181,6 +181,17 @@ export function factsOf({ kind, name, version, summary, config }: PluginDefiniti
   return { kind, name, version, summary, schema: config === undefined ? undefined : jsonSchemaOf(config) };
 }
 
+/** Every plugin there is: the built-in ones, and those that a configuration brings, each once. */
+export function knownPlugins(builtIn: readonly PluginDefinition[], uses: readonly PluginUsage[]): PluginFacts[] {
+  const brought = uses.flatMap(({ plugin }) => (plugin.module === undefined ? [] : [plugin]));
+  return [...builtIn.map(factsOf), ...new Map(brought.map((plugin) => [plugin.name, plugin])).values()];
+}
+
+/** Where a plugin comes from, for people. */
+export function sourceOf({ module }: Pick<PluginFacts, "module">): string {
+  return module?.source ?? "built in";
+}
+
 function unknownPlugin(use: Use, options: PluginsOptions): Problem {
   const kind = kindOf(use.list);
   if (isPath(use.name))
@@ -245,5 +256,5 @@ function clashes(uses: readonly PluginUsage[], options: PluginsOptions): Problem
 }
 
 function identity({ name, version, module }: PluginFacts): string {
-  return `${name} ${version} (${module?.source ?? "built in"})`;
+  return `${name} ${version} (${sourceOf({ module })})`;
 }

@@ -28,7 +28,8 @@ export interface AdminPorts {
   readonly config: ConfigPort;
   readonly jobs: JobControl;
   readonly workers: WorkersPort;
-  readonly plugins: readonly PluginInfo[];
+  /** The built-in ones, and those that the running configuration brings. */
+  readonly plugins: () => readonly PluginInfo[];
   /** Makes an instance of a sink of its own, tests its connection, closes it. Rejects with the reason. */
   readonly checkSink: (tenantId: string, sink: string, signal: AbortSignal) => Promise<void>;
   /** Lets stored keys count in this process at once; others follow by themselves. */
@@ -72,6 +73,10 @@ export interface PluginInfo {
   readonly kind: "transform" | "sink";
   readonly version: string;
   readonly summary: string;
+  /** `built in`, or what the configuration calls it: a path, a package. */
+  readonly source: string;
+  /** JSON Schema of its options; null when it has none. */
+  readonly config: Readonly<Record<string, unknown>> | null;
 }
 
 export interface ConfigPort {

@@ -245,4 +245,6 @@ export const PluginSchema = z.strictObject({
   kind: z.enum(["transform", "sink"]),
   version: z.string(),
   summary: z.string(),
+  source: z.string(),
+  config: z.record(z.string(), z.unknown()).nullable(),
 });

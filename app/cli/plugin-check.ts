@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { askProcess } from "../../config/ask-process.ts";
 import { optionsOf } from "../../config/example.ts";
+import { sourceOf } from "../../config/plugins.ts";
 import type { PluginFacts, PluginUsage } from "../../config/plugins.ts";
 import { formatPath } from "../../config/problems.ts";
 import type { CheckRequest, CheckResult } from "../../plugins/testing/check-messages.ts";
@@ -48,7 +49,7 @@ interface Checked {
 
 async function checkPlugin(plugin: PluginFacts, uses: readonly PluginUsage[], isShown: boolean): Promise<Checked> {
   const { name, version, module } = plugin;
-  const source = module?.source ?? "built in";
+  const source = sourceOf(plugin);
   if (isShown) printLine(`${name} ${version} (${plugin.kind}, ${source})`);
   const own = uses.filter((use) => use.plugin.name === name);
   const results = [...(await promisesOf(plugin, own)), ...(module === undefined ? [] : await ownTests(module.url))];

@@ -1,7 +1,7 @@
 import { exampleOf } from "../../config/example.ts";
 import { inspectPlugin, isPath } from "../../config/external.ts";
-import { factsOf } from "../../config/plugins.ts";
-import type { PluginFacts } from "../../config/plugins.ts";
+import { factsOf, knownPlugins, sourceOf } from "../../config/plugins.ts";
+import type { PluginFacts, PluginUsage } from "../../config/plugins.ts";
 import { suggestion } from "../../config/problems.ts";
 import { CATALOG } from "./catalog.ts";
 import { EXIT, Failure } from "./failure.ts";
@@ -15,20 +15,17 @@ export interface ListOptions {
 
 /** `plugins list`. */
 export async function listPlugins({ json, config }: ListOptions): Promise<void> {
-  const own = CATALOG.map(factsOf);
-  const plugins = config === undefined ? own : [...own, ...(await externalIn(config))];
+  const plugins = knownPlugins(CATALOG, config === undefined ? [] : await usesIn(config));
   const rows = plugins.map(({ name, kind, version, summary, module }) => {
-    return { name, kind, version, source: module?.source ?? "built in", summary };
+    return { name, kind, version, source: sourceOf({ module }), summary };
   });
   if (json === true) printJson(rows);
   else printRows(rows, ["name", "kind", "version", "source", "summary"], "There are no plugins.");
 }
 
-async function externalIn(file: string): Promise<PluginFacts[]> {
+async function usesIn(file: string): Promise<readonly PluginUsage[]> {
   const { loadOrFail } = await import("./plugin-config.ts");
-  const { uses } = await loadOrFail(file);
-  const external = uses.flatMap(({ plugin }) => (plugin.module === undefined ? [] : [plugin]));
-  return [...new Map(external.map((plugin) => [plugin.name, plugin])).values()];
+  return (await loadOrFail(file)).uses;
 }
 
 /** `plugins show`: options, defaults, secrets and an example of one: a built-in plugin, a file or a package. */
@@ -37,7 +34,7 @@ export async function showPlugin(name: string, { json }: { readonly json?: boole
   const { kind, version, summary, schema, module } = facts;
   const example = exampleOf(facts);
   if (json === true) {
-    const source = module?.source ?? "built in";
+    const source = sourceOf({ module });
     printJson({ name: facts.name, kind, version, source, summary, config: schema ?? null, example });
     return;
   }

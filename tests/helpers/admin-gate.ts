@@ -94,7 +94,9 @@ function portsOn(log: MemoryLog, running: Revision): AdminPorts {
       holdsChanged: async () => {},
       skip: async () => {},
     },
-    plugins: [{ name: "raw", kind: "sink", version: "1.0.0", summary: "Takes events" }],
+    plugins: () => [
+      { name: "raw", kind: "sink", version: "1.0.0", summary: "Takes events", source: "built in", config: null },
+    ],
     checkSink: async () => {},
     keysChanged: async () => {},
     randomFill: (bytes) => void randomFillSync(bytes),

@@ -35,12 +35,12 @@ const listPlugins = operation({
   id: "list_plugins",
   method: "GET",
   path: "/plugins",
-  summary: "List the plugins that a configuration may name",
+  summary: "List the built-in plugins and those that the configuration brings, with the JSON Schema of their options",
   role: "viewer",
   scope: "tenant",
   response: z.strictObject({ items: z.array(PluginSchema) }),
   handle: async (_call, { plugins }) => ({
-    body: { items: plugins.map(({ name, kind, version, summary }) => ({ name, kind, version, summary })) },
+    body: { items: [...plugins()] },
   }),
 });
 

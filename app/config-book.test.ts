@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { loadText } from "../config/parse.ts";
-import type { LoadedConfig } from "../config/parse.ts";
+import type { LoadedConfig, ParseResult } from "../config/parse.ts";
 import type { RevisionDraft } from "../config/revision.ts";
 import type { ControlStore } from "../core/ingestion/log.ts";
 import type { Revision } from "../core/ingestion/revision.ts";
@@ -20,7 +20,15 @@ beforeEach(() => {
 });
 
 const text = (...ids: readonly string[]): string => `tenants:\n${ids.map((id) => `  - id: ${id}\n`).join("")}`;
-const parse = (one: string) => loadText({ text: one, file: "p.yaml", plugins: PLUGINS, env: {}, mode: "production" });
+/** As `pulsegate dev` does it: whoever applies something in these tests is an admin. */
+async function parse(one: string): Promise<ParseResult> {
+  const result = await loadText({ text: one, file: "p.yaml", plugins: PLUGINS, env: {}, mode: "production" });
+  if (!result.ok) return result;
+  const { config } = result;
+  const admins = ["night", "day"].map((id) => ({ id, role: "admin" as const, sha256: "0".repeat(64) }));
+  const ops = { ...config.settings.ops, tokens: [...config.settings.ops.tokens, ...admins] };
+  return { ok: true, config: { ...config, settings: { ...config.settings, ops } } };
+}
 
 async function load(one: string): Promise<LoadedConfig> {
   const result = await parse(one);
@@ -122,6 +130,14 @@ test("a text that is not valid changes nothing and is told with every problem", 
   expect(runs).toHaveLength(1);
   expect(await book.port.validate(bad)).toHaveLength(2);
   expect(await book.port.validate(text("b"))).toEqual([]);
+});
+
+test("nobody can apply a configuration that would lock them out", async () => {
+  const book = await start(text("a"));
+  await expect(book.port.apply(text("b"), "stranger")).rejects.toMatchObject({ code: "conflict" });
+  const demoted = `${text("b")}ops: { tokens: [{ id: stranger, role: operator, sha256: "${"1".repeat(64)}" }] }\n`;
+  await expect(book.port.apply(demoted, "stranger")).rejects.toMatchObject({ code: "conflict" });
+  expect(runs).toHaveLength(1);
 });
 
 test("what a gateway can't take is not kept as applied", async () => {

@@ -127,6 +127,7 @@ export class ConfigBook {
   #apply(text: string, by: string): Promise<number> {
     return this.#serially(async () => {
       const config = await this.#parse(text, "the configuration");
+      needsAdmin(config, by);
       const { number } = await this.#run(config, { origin: "api", by });
       const applied: Applied = { text, fileDigest: this.#fileDigest, by };
       await updateDocument<Applied | null>(this.#options.control, APPLIED, { change: () => applied });
@@ -192,6 +193,16 @@ export class ConfigBook {
     this.#changing = done.catch(() => undefined);
     return done;
   }
+}
+
+/** Whoever applies a configuration must be able to undo it. */
+function needsAdmin({ settings }: LoadedConfig, by: string): void {
+  const own = settings.ops.tokens.find(({ id }) => id === by);
+  if (own?.role === "admin" && own.tenantId === undefined) return;
+  throw new PulseGateError(
+    "conflict",
+    `the token ${by} would not be an admin of all tenants in it: name it in ops.tokens`,
+  );
 }
 
 function keyOf(number: number): string {

@@ -51,13 +51,22 @@ export async function reach(url: string, init: RequestInit, next: string): Promi
   }
 }
 
+/** What to do about a refusal; where there is nothing here the server's words say it. */
+const NEXT_STEPS: Readonly<Record<number, string>> = {
+  401: "check the token (PULSEGATE_ADMIN_TOKEN) or the key (--key)",
+  403: "use a token that may do this (PULSEGATE_ADMIN_TOKEN)",
+  404: "check the name; the `list` commands tell what there is",
+  412: "look at it again, then repeat the command",
+  503: "try again in a moment",
+};
+
 /** A refusal in the server's own words. */
 export function problemFailure(response: Response, text: string): Failure {
   const problem = parseProblem(text);
   // The first of them stands in `detail` as well.
   const details = (problem.errors ?? []).map(violationText);
   const why = details.length === 0 ? (problem.detail ?? "") : details.join("; ");
-  const next = response.status === 401 ? "check the token (PULSEGATE_ADMIN_TOKEN) or the key (--key)" : undefined;
+  const next = NEXT_STEPS[response.status];
   return new Failure(`${response.status} ${problem.title ?? response.statusText}`, {
     ...(why === "" ? {} : { why }),
     ...(next === undefined ? {} : { next }),

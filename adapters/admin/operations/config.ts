@@ -112,6 +112,7 @@ const applyConfig = operation({
   errors: [
     "unsupported_media_type",
     "body_too_large",
+    "conflict",
     "invalid_config",
     "precondition_failed",
     "precondition_required",
@@ -133,7 +134,7 @@ const rollBackConfig = operation({
   body: z.strictObject({ to: z.int().min(1).describe("The older revision's number.") }),
   ifMatch: "required",
   response: ConfigSchema,
-  errors: ["not_found", "invalid_config", "precondition_failed", "precondition_required"],
+  errors: ["not_found", "conflict", "invalid_config", "precondition_failed", "precondition_required"],
   handle: async (call, ports) =>
     changeConfig(call, ports, {
       action: "roll_back_config",

@@ -8,7 +8,7 @@ import { transformOf } from "./definitions.ts";
 import type { PluginDeps } from "./deps.ts";
 import { type Change, changesBetween } from "./event-diff.ts";
 import { Pace } from "./pace.ts";
-import { Chain } from "./transforms.ts";
+import { Chain, untilReady } from "./transforms.ts";
 
 /** What would become of an event, told step by step. */
 export interface Explanation {
@@ -48,7 +48,6 @@ export interface ExplainOptions {
 }
 
 const CLOSE_MS = 5_000;
-const POLL_MS = 20;
 
 /**
  * Takes an event through the tenant's transforms and each sink's route and own transforms, by the code
@@ -76,18 +75,6 @@ export async function explainEvent({ deps, tenant, bytes }: ExplainOptions): Pro
     return { event: decodeEvent(bytes), transforms: first.steps, sinks };
   } finally {
     await Promise.all(chains.map((chain) => chain.close(CLOSE_MS)));
-  }
-}
-
-/** Looks again from time to time, since a start that fails wakes nobody. */
-async function untilReady(chain: Chain, { timers }: PluginDeps): Promise<void> {
-  for (;;) {
-    if (chain.lastError !== undefined) throw new Error(chain.lastError.message);
-    const { promise, resolve } = Promise.withResolvers<void>();
-    if (chain.ready({ resume: resolve })) return;
-    const timer = timers.after(POLL_MS, resolve);
-    await promise;
-    timer.cancel();
   }
 }
 

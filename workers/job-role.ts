@@ -3,7 +3,7 @@ import { type LaneState, type LetterId, laneKey } from "../core/ingestion/log.ts
 import type { Revision, SinkUse, TenantConfig } from "../core/ingestion/revision.ts";
 import type { LanePlan } from "../core/router/lanes.ts";
 import type { WorkerDeps } from "./deps.ts";
-import type { JobSource } from "./job-source.ts";
+import type { JobSource, JobSourceOptions } from "./job-source.ts";
 import type { LaneOptions } from "./lane-options.ts";
 import type { LaneRole, StoredLane } from "./lane-role.ts";
 import { RedriveSource } from "./redrive-source.ts";
@@ -68,10 +68,7 @@ export class JobRole implements LaneRole {
   parts({ lane, sink }: LanePlan, state: LaneState): Pick<LaneOptions, "source" | "job" | "use"> {
     const key = laneKey(lane);
     const { order, laneOrder } = this.#ordered(lane);
-    const base = { deps: this.#deps, order, laneOrder, state };
-    const { of } = laneOrder;
-    const source =
-      of === undefined ? new ReplaySource(base) : new RedriveSource({ ...base, of, ids: idsOf(order, of) });
+    const source = sourceOf({ deps: this.#deps, order, laneOrder, state });
     this.#sources.set(key, source);
     const idleShare = () => this.#orders.get(key)?.order.idleShare ?? 1;
     return { source, job: { id: order.id, idleShare }, use: ofJob(sink) };
@@ -84,6 +81,13 @@ export class JobRole implements LaneRole {
   #ordered(lane: LanePlan["lane"]): Ordered {
     return this.#orders.get(laneKey(lane)) as Ordered;
   }
+}
+
+/** The events of a job's lane. */
+export function sourceOf(options: JobSourceOptions): JobSource {
+  const { of } = options.laneOrder;
+  if (of === undefined) return new ReplaySource(options);
+  return new RedriveSource({ ...options, of, ids: idsOf(options.order, of) });
 }
 
 function idsOf({ selection }: JobOrder, of: LetterId["lane"]): ReadonlySet<number> | undefined {

@@ -1,6 +1,7 @@
 import { type ErrorCode, ERROR_CODES, PulseGateError } from "../core/canonical/errors.ts";
 import type { LogFields, Logger } from "../core/environment.ts";
 import type { JobOrder } from "../core/ingestion/jobs.ts";
+import type { PreviewRequest } from "../core/ingestion/preview.ts";
 import type { Revision } from "../core/ingestion/revision.ts";
 import type { SkipRequest } from "./skip.ts";
 
@@ -21,6 +22,7 @@ export type Request =
   | { readonly type: "apply"; readonly revision: Revision }
   | { readonly type: "hold"; readonly paused: readonly string[] }
   | { readonly type: "skip"; readonly skip: SkipRequest }
+  | { readonly type: "preview"; readonly preview: PreviewRequest }
   | { readonly type: "run"; readonly jobs: readonly JobOrder[] }
   | { readonly type: "status" }
   | { readonly type: "scrape" }

@@ -1,6 +1,7 @@
 import { isErrorCode, PulseGateError } from "../core/canonical/errors.ts";
 import type { Clock, Logger, Random } from "../core/environment.ts";
 import type { JobOrder } from "../core/ingestion/jobs.ts";
+import { mergedPreviews, type PreviewRequest, type SinkPreview } from "../core/ingestion/preview.ts";
 import type { Revision } from "../core/ingestion/revision.ts";
 import { fullJitterMs } from "../core/qps/backoff.ts";
 import type { MetricsSnapshot } from "../observability/metrics.ts";
@@ -45,6 +46,8 @@ export interface WorkerPool {
   hold(paused: readonly string[]): Promise<void>;
   /** As `LaneWorker.skip`; rejects with `overloaded` when no live thread has the lane just now. */
   skip(request: SkipRequest): Promise<void>;
+  /** As `LaneWorker.preview`, of all threads together. */
+  preview(request: PreviewRequest): Promise<SinkPreview[]>;
   /** As `LaneWorker.run`, on every thread. */
   run(jobs: readonly JobOrder[]): Promise<void>;
   /** Metrics of each live thread, lags just measured. */
@@ -71,6 +74,13 @@ export async function startWorkers(options: PoolOptions): Promise<WorkerPool> {
       const answers = await Promise.all(members.map((member) => member.tryAsk<boolean>({ type: "skip", skip })));
       if (answers.flat().includes(true)) return;
       throw new PulseGateError("overloaded", "no worker has this lane just now: try again in a moment");
+    },
+    preview: async (preview) => {
+      const ask = { type: "preview", preview } as const;
+      const parts = await Promise.all(members.map((member) => member.tryAsk<SinkPreview[]>(ask)));
+      if (parts.some((part) => part.length === 0))
+        throw new PulseGateError("overloaded", "a worker is being started: try again in a moment");
+      return mergedPreviews(parts.flat(2), preview.examplesMax);
     },
     run: async (jobs) => void (await Promise.all(members.map((member) => member.run(jobs)))),
     scrape: async () =>

@@ -89,6 +89,8 @@ async function handle({ worker, metrics, log }: Thread, request: Request): Promi
       return worker.hold(request.paused);
     case "skip":
       return worker.skip(request.skip);
+    case "preview":
+      return worker.preview(request.preview);
     case "run":
       return worker.run(request.jobs);
     case "status":

@@ -7,6 +7,7 @@ import { PluginHost } from "./host.ts";
 
 /** A transform has no retry policy of its own to take a deadline for `init` from. */
 const INIT_TIMEOUT_MS = 30_000;
+const POLL_MS = 20;
 
 interface Waiter {
   resume(): void;
@@ -69,6 +70,18 @@ export class Chain {
     const waiting = this.#waiting;
     this.#waiting = new Set();
     for (const lane of waiting) lane.resume();
+  }
+}
+
+/** Rejects when a transform does not start. Looks again from time to time, since a start that fails wakes nobody. */
+export async function untilReady(chain: Chain, { timers }: Pick<PluginDeps, "timers">): Promise<void> {
+  for (;;) {
+    if (chain.lastError !== undefined) throw new Error(chain.lastError.message);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    if (chain.ready({ resume: resolve })) return;
+    const timer = timers.after(POLL_MS, resolve);
+    await promise;
+    timer.cancel();
   }
 }
 

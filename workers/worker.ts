@@ -11,6 +11,7 @@ import {
 } from "../core/ingestion/log.ts";
 import type { LaneMetrics } from "../core/ingestion/metrics.ts";
 import type { JobOrder } from "../core/ingestion/jobs.ts";
+import type { PreviewRequest, SinkPreview } from "../core/ingestion/preview.ts";
 import type { Revision } from "../core/ingestion/revision.ts";
 import type { PluginDefinition, PluginMetrics } from "../plugins/contract.ts";
 import { Committer } from "./committer.ts";
@@ -23,6 +24,7 @@ import { storeBackoffMs } from "./lane-commit.ts";
 import { type LaneStatus, measureLanes, statusOf } from "./lane-status.ts";
 import { LiveTurns } from "./live-turns.ts";
 import { Pace } from "./pace.ts";
+import { previewLanes } from "./preview.ts";
 import { ReadBudget } from "./read-budget.ts";
 import { skipPosition, type SkipRequest } from "./skip.ts";
 import { Timers } from "./timers.ts";
@@ -72,6 +74,8 @@ export interface LaneWorker {
   skip(request: SkipRequest): Promise<boolean>;
   /** Runs the lanes of these jobs, and of no others. Resolves when those that are to end have committed what was under way. */
   run(jobs: readonly JobOrder[]): Promise<void>;
+  /** What today's configuration would make of a job's events: of those lanes whose slots are held here. */
+  preview(request: PreviewRequest): Promise<SinkPreview[]>;
   /** Of the live lanes. */
   status(): Promise<LaneStatus[]>;
   /** Reports lag and breaker of every lane to the metrics. */
@@ -175,6 +179,13 @@ class Worker implements LaneWorker {
       await this.#reconcile();
       this.#jobs.wakeAll();
     });
+  }
+
+  async preview(request: PreviewRequest): Promise<SinkPreview[]> {
+    const tenant = this.#revision.tenants.find(({ id }) => id === request.tenantId);
+    if (tenant === undefined) return [];
+    const lanes = request.lanes.filter(({ lane }) => this.#held.has(slotOf(lane.stream)));
+    return previewLanes({ deps: this.#deps, request: { ...request, lanes }, tenant });
   }
 
   async status(): Promise<LaneStatus[]> {

@@ -9,6 +9,7 @@ import { PLUGINS } from "../plugins/registry.ts";
 import type { WorkerPool } from "../workers/pool.ts";
 import { checkSink } from "./check-sink.ts";
 import type { ConfigBook } from "./config-book.ts";
+import { previewJob } from "./preview.ts";
 import type { LiveControl } from "./live-control.ts";
 
 export interface AdminParts {
@@ -23,6 +24,10 @@ export interface AdminParts {
 
 /** What the admin API looks at and changes, out of the parts of a gateway. */
 export function adminPorts({ log, book, workers, live, jobs, revision, clock }: AdminParts): AdminPorts {
+  const tenantAt = async (number: number, tenantId: string) => {
+    const { tenants } = number === revision().number ? revision() : ((await book.draft(number)) ?? { tenants: [] });
+    return tenants.find(({ id }) => id === tenantId);
+  };
   return {
     tokens: () => book.running.settings.ops.tokens,
     reader: log,
@@ -31,6 +36,7 @@ export function adminPorts({ log, book, workers, live, jobs, revision, clock }: 
     revision,
     config: book.port,
     jobs,
+    previewJob: (spec, options) => previewJob({ jobs, log, workers, tenantAt }, spec, options),
     workers: {
       status: async () => (await workers.status()).map((lane) => ({ ...lane, lastError: lane.lastError?.message })),
       holdsChanged: () => live.changed(),

@@ -102,6 +102,15 @@ export class ConfigBook {
     });
   }
 
+  /** The configuration of a revision, made anew from its text; undefined when that is not kept, or not valid any more. */
+  async draft(number: number): Promise<RevisionDraft | undefined> {
+    const kept = await this.#kept(number);
+    const result = kept === undefined ? undefined : await this.#options.parse(kept.text);
+    if (result?.ok !== true) return undefined;
+    this.#options.onSecrets(result.config.secrets);
+    return result.config.draft;
+  }
+
   get port(): ConfigPort {
     return {
       state: () => ({ ...this.#attached().state(), origin: this.#origin }),

@@ -100,6 +100,7 @@ function poking(control: JobControl, poke: () => void): JobControl {
   };
   return {
     create: (spec) => control.create(spec),
+    plan: (spec) => control.plan(spec),
     get: (id) => control.get(id),
     list: (tenantId) => control.list(tenantId),
     start: (id, version) => then(control.start(id, version)),

@@ -83,9 +83,9 @@ describe("a preview", () => {
     const found = await preview({ examplesMax: 100 });
     expect(found).toMatchObject({ events: 10, deliveredAnew: 1, filtered: 1, dead: 1, changed: 7, unknown: 0 });
     const byId = new Map(found.examples.map((example) => [example.eventId, example]));
-    expect(byId.get("e3")).toMatchObject({ then: "filtered: mark: unwanted", today: "delivered", changes: [] });
-    expect(byId.get("e5")).toMatchObject({ then: "delivered", today: "filtered: mark: unwanted" });
-    expect(byId.get("e6")).toMatchObject({ then: "delivered", today: "dead: transform mark plugin_error" });
+    expect(byId.get("e3")).toMatchObject({ recorded: "filtered: mark: unwanted", today: "delivered", changes: [] });
+    expect(byId.get("e5")).toMatchObject({ recorded: "delivered", today: "filtered: mark: unwanted" });
+    expect(byId.get("e6")).toMatchObject({ recorded: "delivered", today: "dead: transform mark plugin_error" });
     expect(byId.get("e0")).toMatchObject({
       sequence: 0,
       changes: [{ path: "payload.mark", before: "old", after: "new" }],

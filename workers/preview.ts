@@ -89,9 +89,9 @@ async function compare(preview: LanePreview, entry: LogEntry): Promise<void> {
   const before = request.earlier.find(({ revision }) => revision === recorded.revision)?.tenant;
   if (before !== undefined && pipelineOf(before, sink) === pipelineOf(tenant, sink)) return;
   const today = await preview.pipelines.run({ tenant, sink, bytes: entry.bytes });
-  const then = recorded.outcome;
+  const past = recorded.outcome;
   const now = outcomeOf(today);
-  if (then.type !== now.type || textOf(then) !== textOf(now)) return note(preview, { entry, recorded, now });
+  if (past.type !== now.type || textOf(past) !== textOf(now)) return note(preview, { entry, recorded, now });
   if (now.type !== "passed" || !recorded.wasDelivered) return;
   if (before === undefined) return void (tally.unknown += 1);
   const earlier = await preview.pipelines.run({ tenant: before, sink, bytes: entry.bytes });
@@ -117,8 +117,8 @@ function note(
   if (tally.examples.length >= request.examplesMax) return;
   const { sequence } = entry;
   const { partition } = lane.lane.stream;
-  const then = recorded.wasDelivered ? "delivered" : textOf(recorded.outcome);
-  tally.examples.push({ eventId: idOf(entry), partition, sequence, then, today: textOf(now), changes });
+  const past = recorded.wasDelivered ? "delivered" : textOf(recorded.outcome);
+  tally.examples.push({ eventId: idOf(entry), partition, sequence, recorded: past, today: textOf(now), changes });
 }
 
 function outcomeOf(prepared: Prepared): ChainOutcome {

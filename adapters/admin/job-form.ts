@@ -2,7 +2,8 @@ import { z } from "zod";
 import { timestamp } from "../../core/canonical/codec.ts";
 import { NAME_PATTERN } from "../../core/canonical/event.ts";
 import type { Job, JobProgress, JobRate, JobSpec } from "../../core/ingestion/jobs.ts";
-import { laneKey } from "../../core/ingestion/log.ts";
+import { formatPosition, laneKey } from "../../core/ingestion/log.ts";
+import type { SinkPreview } from "../../core/ingestion/preview.ts";
 import { parseDeadLetterId, TimeInput } from "./input.ts";
 
 /** How a job is asked for and shown: the same names in and out. */
@@ -56,6 +57,25 @@ export const JobInput = z.strictObject({
     .optional()
     .describe("Of a redrive."),
 });
+
+export const PreviewInput = JobInput.extend({
+  examples: z.int().min(0).max(100).default(5).describe("So many differences of each sink are shown."),
+});
+
+export function previewView(tenantId: string, sinks: readonly SinkPreview[]) {
+  return {
+    sinks: sinks.map(({ deliveredAnew, isPartial, examples, ...counts }) => ({
+      ...counts,
+      delivered_anew: deliveredAnew,
+      is_partial: isPartial,
+      examples: examples.map(({ eventId, partition, sequence, ...example }) => ({
+        event_id: eventId,
+        position: formatPosition({ tenantId, partition }, sequence),
+        ...example,
+      })),
+    })),
+  };
+}
 
 export function jobSpecOf(
   input: z.output<typeof JobInput>,

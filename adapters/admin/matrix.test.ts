@@ -66,6 +66,7 @@ const TABLE: Readonly<Record<string, Row>> = {
   audit_ledger: { expect: OPERATE_LIST },
   list_jobs: { expect: LIST },
   create_job: { expect: OPERATE, body: { kind: "replay" } },
+  preview_job: { expect: OPERATE, body: { kind: "replay" } },
   show_job: { expect: FOUND, path: JOB, ok: 404 },
   start_job: { expect: FOUND_OPERATE, path: JOB, ok: 404 },
   pause_job: { expect: FOUND_OPERATE, path: JOB, ok: 404 },

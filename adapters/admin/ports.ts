@@ -1,6 +1,8 @@
 import type { Clock } from "../../core/environment.ts";
 import type { ControlStore, LaneId, LaneStore, LogReader } from "../../core/ingestion/log.ts";
 import type { JobControl } from "../../core/ingestion/job-control.ts";
+import type { JobSpec } from "../../core/ingestion/jobs.ts";
+import type { SinkPreview } from "../../core/ingestion/preview.ts";
 import type { Revision } from "../../core/ingestion/revision.ts";
 
 /** All that the admin API may look at and change. */
@@ -27,6 +29,8 @@ export interface AdminPorts {
   readonly revision: () => Revision;
   readonly config: ConfigPort;
   readonly jobs: JobControl;
+  /** What a job would change against what was recorded, sink by sink; delivers nothing. */
+  readonly previewJob: (spec: JobSpec, options: { readonly examplesMax: number }) => Promise<readonly SinkPreview[]>;
   readonly workers: WorkersPort;
   /** The built-in ones, and those that the running configuration brings. */
   readonly plugins: () => readonly PluginInfo[];

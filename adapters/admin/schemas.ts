@@ -175,6 +175,32 @@ export const JobSchema = z.strictObject({
   }),
 });
 
+export const PreviewSchema = z.strictObject({
+  sinks: z.array(
+    z.strictObject({
+      sink: z.string(),
+      events: count().describe("Selected events that were looked at."),
+      delivered_anew: count().describe("Not delivered then, and would be today."),
+      filtered: count().describe("Filtered today, and not then, or for another reason."),
+      dead: count().describe("A dead letter today, by a transform or the route, and not then."),
+      changed: count().describe("Delivered then and today, with other content."),
+      unknown: count().describe("Not compared: nothing is kept of then, or of the configuration then."),
+      is_partial: z.boolean().describe("Whether more was selected than was looked at."),
+      examples: z.array(
+        z.strictObject({
+          event_id: z.string(),
+          position: z.string(),
+          recorded: z.string(),
+          today: z.string(),
+          changes: z.array(
+            z.strictObject({ path: z.string(), before: z.unknown().optional(), after: z.unknown().optional() }),
+          ),
+        }),
+      ),
+    }),
+  ),
+});
+
 export const LaneAuditSchema = z.strictObject({
   lane: z.string(),
   tenant: z.string(),

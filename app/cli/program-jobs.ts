@@ -108,12 +108,17 @@ export function addReplay(program: Command): void {
     .option("--rate <number>", "at most so many events a second", rate)
     .option("--idle-share <share>", "of the time in which no live lane delivers: above 0, up to 1", share)
     .option("--start", "start it")
+    .option(
+      "--preview [examples]",
+      "make no job: show what is different today from what was recorded",
+      wholeNumber({ min: 0, max: 100 }),
+    )
     .option(...YES)
     .addHelpText(
       "after",
       examples(
         "pulsegate replay create --from 6h --sink raw --start",
-        `pulsegate replay create --from 2025-03-01T00:00:00Z --to 2025-03-02T00:00:00Z --filter 'event.event_type == "order_paid"'`,
+        `pulsegate replay create --from 2025-03-01T00:00:00Z --to 2025-03-02T00:00:00Z --filter 'event.event_type == "order_paid"' --preview`,
       ),
     )
     .action(async (options) => {

@@ -3,6 +3,7 @@ import type { AdminOptions } from "./admin-client.ts";
 import { agreedOrCancelled } from "./dlq-commands.ts";
 import type { JobView } from "./job-watch.ts";
 import { outcomeOf, watchJob } from "./job-watch.ts";
+import { type Preview, printPreview } from "./preview.ts";
 import { printFields, printJson, printLine, printRows } from "./print.ts";
 
 export interface ReplayOptions extends AdminOptions {
@@ -16,8 +17,13 @@ export interface ReplayOptions extends AdminOptions {
   readonly rate?: number;
   readonly idleShare?: number;
   readonly start?: boolean;
+  /** How many examples; `true`: a few. */
+  readonly preview?: number | true;
   readonly yes?: boolean;
 }
+
+/** Of a preview, for each sink. */
+const EXAMPLES = 5;
 
 /** `replay create`: counts what would be delivered; with --start asks, delivers and follows it to its end. */
 export async function createReplay(options: ReplayOptions): Promise<void> {
@@ -27,6 +33,11 @@ export async function createReplay(options: ReplayOptions): Promise<void> {
   const limit = rate === undefined ? { idle_share: idleShare ?? 1 } : { events_per_second: rate };
   const selection = { received_from: from, received_to: to, event_types: type, filter };
   const body = { kind, selection, sinks: sink, rate: limit };
+  if (options.preview !== undefined) {
+    const examples = options.preview === true ? EXAMPLES : options.preview;
+    const shown = await client.post<Preview>(`/tenants${pathOf(tenant)}/jobs/preview`, { body: { ...body, examples } });
+    return options.json === true ? printJson(shown) : printPreview(shown);
+  }
   const job = await client.post<JobView>(`/tenants${pathOf(tenant)}/jobs`, { body });
   if (options.start !== true) {
     if (options.json === true) printJson(job);

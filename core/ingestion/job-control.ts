@@ -3,7 +3,7 @@ import type { Clock, Random } from "../environment.ts";
 import { canaryStep } from "./job-canary.ts";
 import { countsOf, isEnded, progressOf } from "./job-counts.ts";
 import { ordersOf } from "./job-orders.ts";
-import { isRate, planJob, type PlanSources } from "./job-plan.ts";
+import { isRate, type JobPlan, planJob, type PlanSources } from "./job-plan.ts";
 import type { Job, JobOrder, JobProgress, JobRate, JobSpec, JobState } from "./jobs.ts";
 import type { ControlStore, LaneState, LaneStore } from "./log.ts";
 import type { Revision } from "./revision.ts";
@@ -31,6 +31,8 @@ export interface VersionedJob {
 export interface JobControl {
   /** Plans a job, which then waits to be started. Rejects with `malformed_request` when it can't be. */
   create(spec: JobSpec): Promise<VersionedJob>;
+  /** The same plan without a job that waits. */
+  plan(spec: JobSpec): Promise<JobPlan>;
   get(id: string): Promise<VersionedJob>;
   /** The newest first. */
   list(tenantId?: string): Promise<VersionedJob[]>;
@@ -66,14 +68,22 @@ class Control implements JobControl {
   }
 
   async create(spec: JobSpec): Promise<VersionedJob> {
-    const { clock, control, revision } = this.#options;
+    const { clock, control } = this.#options;
     const id = this.#newId(spec);
-    const tenant = revision().tenants.find((one) => one.id === spec.tenantId);
-    const plan = await planJob(this.#options, { id, spec, tenant });
+    const plan = await this.#plan(id, spec);
     const job: Job = { id, spec, state: "planned", ...plan, createdAt: clock.now() };
     // Before it is there: what is stored by a call that failed holds back events as well.
     (await this.#ids()).add(id);
     return { job, version: await control.put(PREFIX + id, job, 0) };
+  }
+
+  plan(spec: JobSpec): Promise<JobPlan> {
+    return this.#plan(this.#newId(spec), spec);
+  }
+
+  #plan(id: string, spec: JobSpec): Promise<JobPlan> {
+    const tenant = this.#options.revision().tenants.find((one) => one.id === spec.tenantId);
+    return planJob(this.#options, { id, spec, tenant });
   }
 
   #newId({ kind }: JobSpec): string {

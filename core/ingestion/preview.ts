@@ -38,7 +38,7 @@ export interface PreviewExample {
   readonly partition: number;
   readonly sequence: number;
   /** `delivered`, `filtered: REASON`, `dead: STAGE CODE`. */
-  readonly then: string;
+  readonly recorded: string;
   readonly today: string;
   /** What is different in the content, when it is delivered both times. */
   readonly changes: ReadonlyArray<{ readonly path: string; readonly before?: unknown; readonly after?: unknown }>;

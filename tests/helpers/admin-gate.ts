@@ -1,3 +1,4 @@
+import type { SinkPreview } from "../../core/ingestion/preview.ts";
 import { randomFillSync } from "node:crypto";
 import { startOps } from "../../adapters/admin/index.ts";
 import type { AdminPorts, ConfigPort, OpsOptions, OpsServer } from "../../adapters/admin/index.ts";
@@ -89,6 +90,7 @@ function portsOn(log: MemoryLog, running: Revision): AdminPorts {
     revision: () => running,
     config: configPort(running),
     jobs: createJobControl({ ...parts, control: log.control, clock: systemClock, random: Math.random }),
+    previewJob: async () => [PREVIEW],
     workers: {
       status: async () => [{ tenantId: "shop", partition: 0, sink: "raw", breaker: "open", lastError: "refused" }],
       holdsChanged: async () => {},
@@ -103,6 +105,16 @@ function portsOn(log: MemoryLog, running: Revision): AdminPorts {
     clock: systemClock,
   };
 }
+
+const PREVIEW: SinkPreview = {
+  ...{ sink: "raw", events: 10, deliveredAnew: 0, filtered: 0, dead: 0, changed: 1, unknown: 2, isPartial: false },
+  examples: [
+    {
+      ...{ eventId: "e1", partition: 0, sequence: 4, recorded: "delivered", today: "delivered" },
+      changes: [{ path: "payload.n", before: 1, after: 2 }],
+    },
+  ],
+};
 
 /** Knows revisions 6 and 7, and takes any text but `bad`. */
 function configPort({ number, tenants }: Revision): ConfigPort {

@@ -5,11 +5,11 @@ import type { VersionedJob } from "../../../core/ingestion/job-control.ts";
 import { updateDocument } from "../../../core/ingestion/control.ts";
 import { changeAudited } from "../change.ts";
 import { PAGE, pageOf, TENANT } from "../input.ts";
-import { JobInput, jobSpecOf, jobView, RateInput, rateOf } from "../job-form.ts";
+import { JobInput, jobSpecOf, jobView, PreviewInput, previewView, RateInput, rateOf } from "../job-form.ts";
 import { operation, param } from "../operation.ts";
 import type { Answer, Call } from "../operation.ts";
 import type { AdminPorts } from "../ports.ts";
-import { JobSchema, pageSchema } from "../schemas.ts";
+import { JobSchema, pageSchema, PreviewSchema } from "../schemas.ts";
 import { findTenant } from "./tenants.ts";
 
 const listJobs = operation({
@@ -58,6 +58,27 @@ const createJob = operation({
     };
     const id = call.idempotencyKey === undefined ? await make() : await once(call, ports, make);
     return answerOf(ports, await ports.jobs.get(id));
+  },
+});
+
+const previewJob = operation({
+  id: "preview_job",
+  method: "POST",
+  path: "/tenants/{tenant}/jobs/preview",
+  summary: "Compare what a job would bring today with what was recorded; makes no job and delivers nothing",
+  description:
+    "Runs the selected events through today's transforms and routes, up to 100,000 of each sink. What came out by a configuration that is today's counts as unchanged.",
+  role: "operator",
+  scope: "tenant",
+  body: PreviewInput,
+  response: PreviewSchema,
+  errors: ["not_found"],
+  handle: async (call, ports) => {
+    const tenant = findTenant(ports, param(call, "tenant"));
+    const { examples, ...input } = call.body;
+    const spec = jobSpecOf(input, { tenantId: tenant.id, createdBy: call.who.id });
+    const sinks = await ports.previewJob(spec, { examplesMax: examples });
+    return { body: previewView(tenant.id, sinks) };
   },
 });
 
@@ -115,6 +136,7 @@ const setRate = operation({
 export const JOB_OPERATIONS = [
   listJobs,
   createJob,
+  previewJob,
   showJob,
   changeOperation("start"),
   changeOperation("pause"),

@@ -6,6 +6,11 @@ export type { CanonicalEvent, EventSource } from "../core/canonical/event.ts";
 export { payloadJson, encodeEvent } from "../core/canonical/codec.ts";
 export { exactNumber, numberText } from "../core/canonical/payload-text.ts";
 
+// What a plugin is made of, in the order of its life: a module's default export is a definition
+// (`definePlugin`); `create` makes an instance for each place in the configuration and worker thread;
+// `init` gets the validated options; then come events, with a context; `close` is the end. Guide with
+// examples: docs/plugins.md.
+
 /** What a plugin is handed with each event or batch. */
 export interface PluginContext {
   readonly tenantId: string;
@@ -14,7 +19,7 @@ export interface PluginContext {
   readonly metrics: PluginMetrics;
   /** 1 on the first try of this event; a batch carries the highest of its events. */
   readonly attempt: number;
-  /** Aborts at the deadline and at shutdown; pass it on to whatever you wait for. */
+  /** Aborts at the deadline (`retry.timeout`, of an isolated transform `deadline`) and at shutdown; pass it on to whatever you wait for. */
   readonly signal: AbortSignal;
   /** Set when the event comes from a replay or redrive, so that a sink can tell it from live traffic. */
   readonly replayId?: string | undefined;
@@ -27,11 +32,16 @@ export interface PluginMetrics {
   observe(name: string, seconds: number): void;
 }
 
+/**
+ * `ok`: the event goes on, as it is here. `drop`: it is settled, counted by the reason (keep these few:
+ * they are labels). `error`: a dead letter, at once or after `retry.attempts` of the sink.
+ */
 export type TransformOutcome =
   | { type: "ok"; event: CanonicalEvent }
   | { type: "drop"; reason: string }
   | { type: "error"; reason: string; retryable: boolean };
 
+/** `ok`: it is stored. `retry`: not now. `error`: never; it becomes a dead letter. */
 export type SinkOutcome =
   | { type: "ok" }
   | {
@@ -62,25 +72,31 @@ export type SinkOutcome =
 /**
  * Changes, drops or passes on one event. Runs once per event and lane, in order of the tenant's chain.
  * `event_id`, `tenant_id`, `received_at` and `source` are identity: changes to them are undone.
- * A throw counts as `{ type: "error", retryable: false }`.
+ * A throw counts as `{ type: "error", retryable: false }`, and so does any other answer than an outcome.
+ * Leave the given event alone and return a new one: `{ ...event, payload: { ...event.payload, … } }`.
  */
 export interface TransformPlugin {
   name: string;
   version: string;
-  /** Called once before traffic with the validated config. */
+  /** Called once before traffic with the validated config. Rejects while it can't work: it is called on a new instance later. */
   init?(config: unknown): Promise<void>;
+  /** Events of a batch are processed side by side. */
   process(event: CanonicalEvent, ctx: PluginContext): Promise<TransformOutcome>;
+  /** Lets go of what `init` took. */
   close?(): Promise<void>;
 }
 
 /**
  * Delivers events to one target, at least once: after a crash the same `event_id` may come again,
- * so write idempotently where the target allows it. A throw counts as `retry`.
+ * so write idempotently where the target allows it. A throw counts as `retry`, and so does any other
+ * answer than an outcome. One delivery is under way for each lane (tenant, partition, sink) of an instance.
  */
 export interface SinkPlugin {
   name: string;
   version: string;
+  /** As a transform's. It need not reach the target: what can't be reached is a `retry` later. */
   init?(config: unknown): Promise<void>;
+  /** Delivers one event; a sink with `sendBatch` gets batches instead, of one event as well. */
   send(event: CanonicalEvent, ctx: PluginContext): Promise<SinkOutcome>;
   /**
    * Delivers many at once; one outcome per event, in the same order. Throw `BatchRejected` when the
@@ -90,7 +106,7 @@ export interface SinkPlugin {
   sendBatch?(events: readonly CanonicalEvent[], ctx: PluginContext): Promise<readonly SinkOutcome[]>;
   /** Connection test, read-only for the target's data. Rejects with the reason. */
   check?(signal: AbortSignal): Promise<void>;
-  /** Flushes and lets go of connections. */
+  /** Waits for what is under way and lets go of connections; may come twice. */
   close?(): Promise<void>;
 }
 

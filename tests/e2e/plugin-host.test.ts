@@ -100,8 +100,13 @@ test(
       await send(started, "good", { n });
     }
     await send(started, "bad", { n: DEEDS.length, do: "" });
+    const headers = { Authorization: `Bearer ${ADMIN_TOKEN}` };
+    const known = await (await fetch(`${started.ops}/admin/v1/plugins`, { headers })).json();
+    expect((known as { items: unknown[] }).items.at(-1)).toEqual({
+      ...{ name: "naughty", kind: "transform", version: "1.0.0", summary: "Misbehaves on request." },
+      ...{ source: "./naughty.mjs", config: null },
+    });
     const letters = await eventually(async () => {
-      const headers = { Authorization: `Bearer ${ADMIN_TOKEN}` };
       const answer = await fetch(`${started.ops}/admin/v1/dead-letters?tenant=bad`, { headers });
       const { items } = (await answer.json()) as { items: Array<{ stage: string; code: string; message: string }> };
       return items.length === DEEDS.length ? items : undefined;

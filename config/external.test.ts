@@ -186,6 +186,20 @@ describe("a plugin that is not built in", () => {
     ]);
   });
 
+  test("names its lane when the sink has no id: two such uses are a problem", async () => {
+    await write(
+      "out/index.mjs",
+      definition({ name: "out" }).replace('"transform"', '"sink"').replace("process:", "send:"),
+    );
+    const sinks = "[{ name: ./out }, { name: ./out/index.mjs }]";
+    await write("pulsegate.yaml", `tenants: [{ id: a, plugins: { sinks: ${sinks} } }]\n`);
+    const file = join(folder, "pulsegate.yaml");
+    const result = await loadConfig({ file, plugins: PLUGIN_FIXTURES, env: {}, mode: "production" });
+    expect(result.ok ? [] : result.problems.map(({ message }) => message)).toEqual([
+      'tenants[0].plugins.sinks[1]: the same sink id "out" as tenants[0].plugins.sinks[0]',
+    ]);
+  });
+
   test("without a valid definition is a problem that says what it lacks", async () => {
     await write("mine.ts", "export const plugin = 1;");
     expect(await load("{ name: ./mine.ts }")).toEqual([expect.stringContaining("it has no default export")]);

@@ -5,6 +5,7 @@ import { decodeEvent, encodeParts, stampReceivedAt } from "../../core/canonical/
 import type { Isolation, PluginUse } from "../../core/ingestion/revision.ts";
 import { systemClock } from "../../observability/system-clock.ts";
 import type { CanonicalEvent, PluginContext, SinkOutcome, TransformOutcome } from "../../plugins/contract.ts";
+import { findPlugin } from "../../plugins/registry.ts";
 import { tempDir } from "../../tests/helpers/temp-dir.ts";
 import { silentLogger } from "../../tests/helpers/worker-bench.ts";
 import { Timers } from "../timers.ts";
@@ -109,6 +110,18 @@ describe.each(["process", "worker"] as const)("a transform in a %s of its own", 
     },
     TIMEOUT_MS,
   );
+});
+
+test("a built-in plugin runs apart as well", { timeout: TIMEOUT_MS }, async () => {
+  const use = { name: "pii_scrubber", config: {}, isolation: { mode: "process", ...limits } } as const;
+  const builtIn = findPlugin(use.name);
+  const plugin = guardedDefinition({ deps: deps(), tenantId: "a", use, kind: "transform", builtIn }).create();
+  undo.push(async () => plugin.close?.());
+  await plugin.init?.(builtIn?.config?.parse({ rules: [{ path: "do" }] }));
+  expect(await plugin.process(eventOf("e", "secret"), contextOf())).toMatchObject({
+    type: "ok",
+    event: { payload: { do: "***" } },
+  });
 });
 
 test("process.abort() in a worker is an exception of the plugin's, not an end of the process", async () => {

@@ -8,7 +8,7 @@ import { resolve } from "node:path";
 import { promisify } from "node:util";
 import { eventJson, ndjson } from "./lib/events.ts";
 import { type Target, startEcho, startPulseGate } from "./lib/pulsegate.ts";
-import { type Started, usage } from "./lib/process.ts";
+import { machineUsage, type Started, usage } from "./lib/process.ts";
 import { round, spread } from "./lib/stats.ts";
 import { syncTime } from "./lib/sync-time.ts";
 import { type LoadResult, wrk } from "./lib/wrk.ts";
@@ -19,6 +19,8 @@ const LINE_BYTES = 250;
 interface Sample extends LoadResult {
   readonly cpuMicrosPerAnswer: number;
   readonly rssMiB: number;
+  /** Of the machine's CPU time, the part that neither the server nor the client used: where it is large, the rate says little. */
+  readonly othersShare: number;
 }
 
 export interface IngestOptions {
@@ -67,14 +69,16 @@ async function post(
 }
 
 async function measured(pid: number, load: Parameters<typeof wrk>[0]): Promise<Sample> {
-  const before = usage(pid);
+  const before = { ...usage(pid), ...machineUsage() };
   const result = await wrk(load);
-  const after = usage(pid);
+  const after = { ...usage(pid), ...machineUsage() };
+  const spent = (of: "cpuSeconds" | "totalSeconds" | "usedSeconds" | "ownSeconds") => after[of] - before[of];
   if (result.failures > 0) throw new Error(`${result.failures} of ${result.answers} requests to ${load.url} failed`);
   return {
     ...result,
-    cpuMicrosPerAnswer: ((after.cpuSeconds - before.cpuSeconds) * 1e6) / result.answers,
+    cpuMicrosPerAnswer: (spent("cpuSeconds") * 1e6) / result.answers,
     rssMiB: after.rssBytes / 2 ** 20,
+    othersShare: Math.max(0, spent("usedSeconds") - spent("cpuSeconds") - spent("ownSeconds")) / spent("totalSeconds"),
   };
 }
 
@@ -92,6 +96,7 @@ function summary(samples: ReadonlyArray<{ echo: Sample; gate: Sample }>): unknow
           p99Ms: of(side, "p99Ms"),
           cpuMicrosEach: of(side, "cpuMicrosPerAnswer"),
           rssMiB: of(side, "rssMiB"),
+          othersShare: of(side, "othersShare"),
         },
       ]),
     ),
@@ -115,6 +120,7 @@ async function batches(gate: Target, { rounds, seconds }: IngestOptions): Promis
     parseOnlyPerSecond: round(spread(samples.map((sample) => sample.parse)).median),
     cpuMicrosPerEvent: round(spread(samples.map((sample) => sample.gate.cpuMicrosPerAnswer / LINES)).median),
     p99Ms: round(spread(samples.map((sample) => sample.gate.p99Ms)).median),
+    othersShare: round(spread(samples.map((sample) => sample.gate.othersShare)).median),
   };
 }
 

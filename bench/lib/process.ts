@@ -61,6 +61,33 @@ export function usage(pid: number): Usage {
   return { cpuSeconds: cpuTicks / TICKS_PER_SECOND, rssBytes: Number(rss?.[1] ?? 0) * 1024 };
 }
 
+export interface MachineUsage {
+  /** Of all cores since the machine started, idle time included. */
+  readonly totalSeconds: number;
+  readonly usedSeconds: number;
+  /** Of this process and of the children that have ended. */
+  readonly ownSeconds: number;
+}
+
+/** What tells how much of the machine others used while a figure was taken. */
+export function machineUsage(): MachineUsage {
+  const [line = ""] = readFileSync("/proc/stat", "latin1").split("\n", 1);
+  const ticks = line.trim().split(/\s+/).slice(1, 9).map(Number);
+  const total = ticks.reduce((sum, n) => sum + n, 0);
+  const [idle = 0, waiting = 0] = ticks.slice(3, 5);
+  const own = readFileSync("/proc/self/stat", "latin1");
+  const ownTicks = own
+    .slice(own.lastIndexOf(")") + 2)
+    .split(" ")
+    .slice(11, 15)
+    .reduce((sum, n) => sum + Number(n), 0);
+  return {
+    totalSeconds: total / TICKS_PER_SECOND,
+    usedSeconds: (total - idle - waiting) / TICKS_PER_SECOND,
+    ownSeconds: ownTicks / TICKS_PER_SECOND,
+  };
+}
+
 /** A process and all below it: what a server with a process for each connection costs. */
 export function treeCpuSeconds(pid: number): number {
   const parents = new Map<number, number[]>();

@@ -1,15 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { encodeParts } from "../../core/canonical/codec.ts";
-import { slotOf } from "../../core/ingestion/log.ts";
-import type { LaneId, Stream } from "../../core/ingestion/log.ts";
 import type { MemoryLog } from "../../drivers/memory/index.ts";
 import { ask, startAdminGate, TOKENS, TRACE_ID } from "../../tests/helpers/admin-gate.ts";
 import type { AdminGate, AdminGateOptions } from "../../tests/helpers/admin-gate.ts";
+import { PAYLOAD, threeFates } from "../../tests/helpers/three-fates.ts";
 
 const TOKEN = TOKENS.admin;
-const STREAM: Stream = { tenantId: "shop", partition: 0 };
-const LANE: LaneId = { stream: STREAM, sink: "raw" };
-const PAYLOAD = '{"big":9007199254740993,"text":"\\u0000"}';
 
 let gate: AdminGate;
 let log: MemoryLog;
@@ -31,64 +27,6 @@ async function restart(options: AdminGateOptions): Promise<void> {
 
 async function get(path: string, headers: Record<string, string> = { authorization: `Bearer ${TOKEN}` }) {
   return ask(gate.url, path, { token: undefined, headers });
-}
-
-/** Three events: one delivered, one dead, one pending. */
-async function story(): Promise<void> {
-  await log.openLane(LANE, "start");
-  for (const eventId of ["a", "b/1", "c"]) {
-    const bytes = encodeParts({
-      eventId,
-      tenantId: "shop",
-      eventType: "order_paid",
-      source: "http",
-      payload: Buffer.from(PAYLOAD),
-    });
-    await log.append([{ stream: STREAM, eventId, bytes }]);
-  }
-  const entries = await log.read(STREAM, 0, { entries: 10, bytes: 1e6 });
-  const claims = await log.claims("w");
-  const stop = new AbortController();
-  for await (const held of claims.held(stop.signal)) {
-    const claim = held.find((one) => one.slot === slotOf(STREAM));
-    if (claim === undefined) continue;
-    const dead = entries[1];
-    const [result] = await log.commit([
-      {
-        lane: LANE,
-        claim,
-        settlement: {
-          from: 0,
-          to: 2,
-          exceptions: [{ from: 1, to: 2, outcome: "dead" }],
-          configRevision: 7,
-          settledAt: 1_000,
-        },
-        deadLetters: [
-          {
-            lane: LANE,
-            sequence: 1,
-            eventId: "b/1",
-            eventType: "order_paid",
-            receivedAt: dead?.receivedAt ?? 0,
-            diedAt: 1_000,
-            stage: "sink postgres_sink",
-            code: "23514",
-            message: "violates a check",
-            response: "row refused",
-            fingerprint: "0011223344556677",
-            attempts: [{ at: 900, reason: "violates a check" }],
-            configRevision: 7,
-            plugins: { postgres_sink: "1.0.0" },
-            bytes: dead?.bytes ?? Buffer.alloc(0),
-          },
-        ],
-      },
-    ]);
-    expect(result?.status).toBe("fulfilled");
-    break;
-  }
-  stop.abort();
 }
 
 describe("probes", () => {
@@ -209,7 +147,7 @@ describe("the admin API", () => {
   });
 
   test("tells an event's fate by id, by position, and across tenants", async () => {
-    await story();
+    await threeFates(log);
     const dead = { status: "dead", dead_letter: { stage: "sink postgres_sink", code: "23514" }, attempts: 1 };
     const byId = await get(`/admin/v1/events/shop/${encodeURIComponent("b/1")}`);
     expect(byId).toMatchObject({ status: 200, body: { tenant: "shop", position: "shop/0/1", lanes: [dead] } });
@@ -231,7 +169,7 @@ describe("the admin API", () => {
   });
 
   test("shows a dead letter with its event byte for byte", async () => {
-    await story();
+    await threeFates(log);
     const list = (await get("/admin/v1/dead-letters?tenant=shop&sink=raw")).body;
     expect(list).toMatchObject({ next: null, items: [{ id: "shop/0/raw/1", event_id: "b/1", attempts: 1 }] });
     const one = await get("/admin/v1/dead-letters/shop/0/raw/1");
@@ -253,7 +191,7 @@ describe("the admin API", () => {
   });
 
   test("balances the ledger of each lane", async () => {
-    await story();
+    await threeFates(log);
     expect((await get("/admin/v1/ledger")).body.items).toEqual([
       {
         tenant: "shop",
@@ -272,7 +210,7 @@ describe("the admin API", () => {
   });
 
   test("shows lanes with their place in the log and what the workers know", async () => {
-    await story();
+    await threeFates(log);
     expect((await get("/admin/v1/lanes")).body.items).toEqual([
       {
         id: "shop/0/raw",
@@ -296,7 +234,7 @@ describe("the admin API", () => {
     await restart({
       ports: ({ revision }) => ({ revision: () => (isGone ? { ...revision(), tenants: [] } : revision()) }),
     });
-    await story();
+    await threeFates(log);
     const drop = () => ask(gate.url, "/admin/v1/lanes/shop/0/raw", { method: "DELETE", token: TOKEN });
     expect(await drop()).toMatchObject({ status: 409, body: { code: "conflict" } });
     isGone = true;

@@ -52,7 +52,8 @@ export async function startTestKafka({ proxyPort }: { readonly proxyPort?: numbe
   await writeKeystore(folder);
   await writeFile(properties, serverProperties(folder, ports));
   const java = [...JVM, "-cp", join(jars, "*")];
-  const id = Buffer.from(randomUUID().replaceAll("-", ""), "hex").toString("base64url");
+  // A dash in front would make it an option.
+  const id = Buffer.from(randomUUID().replaceAll("-", ""), "hex").toString("base64url").replace(/^-/, "a");
   const format = spawnSync("java", [...java, "kafka.tools.StorageTool", "format", "-t", id, "-c", properties]);
   if (format.status !== 0) throw new Error(`formatting Kafka's folder failed: ${whyOf(format)}`);
   const child = spawn("java", [...java, "kafka.Kafka", properties], { stdio: ["ignore", "pipe", "pipe"] });

@@ -10,6 +10,10 @@ const RESTART_MIN_MS = 100;
 const RESTART_MAX_MS = 2_000;
 
 interface Instance {
+  /** False while it is being started again; absent: always up. Calls are taken all the same. */
+  readonly isUp?: boolean;
+  /** Set by the host: it is up again. */
+  onBack?: (() => void) | undefined;
   init?(config: unknown): Promise<void>;
   close?(): Promise<void>;
 }
@@ -67,6 +71,11 @@ export class PluginHost<P extends Instance> {
     return this.#instance;
   }
 
+  /** Whether it is worth handing it work: it is ready, and not being started again after a death. */
+  get isUp(): boolean {
+    return this.#instance !== undefined && this.#instance.isUp !== false;
+  }
+
   get logger(): Logger {
     return this.#logger;
   }
@@ -108,6 +117,7 @@ export class PluginHost<P extends Instance> {
     });
     if (end.type === "value" && !this.#closed) {
       this.#instance = made;
+      if (made?.isUp !== undefined) made.onBack = this.#options.onReady;
       this.#lastError = undefined;
       return true;
     }

@@ -62,7 +62,7 @@ export class Chain {
   }
 
   #allUp(): boolean {
-    return this.transforms.every((host) => host.instance !== undefined);
+    return this.transforms.every((host) => host.isUp);
   }
 
   #onReady(): void {

@@ -18,6 +18,8 @@ export interface GuardOptions extends Omit<ResidentOptions, "onBack"> {
 export class GuardedTransform implements TransformPlugin {
   readonly name: string;
   readonly version: string;
+  /** Called when it is there again after a death. */
+  onBack: (() => void) | undefined;
   readonly #resident: Resident;
   readonly #suspects: Suspects;
   readonly #jobs: Job[] = [];
@@ -29,7 +31,11 @@ export class GuardedTransform implements TransformPlugin {
     this.name = options.name;
     this.version = options.version;
     this.#suspects = options.suspects;
-    this.#resident = new Resident({ ...options, onBack: () => this.#schedule() });
+    this.#resident = new Resident({ ...options, onBack: () => this.#back() });
+  }
+
+  get isUp(): boolean {
+    return this.#resident.runner !== undefined;
   }
 
   init(config: unknown): Promise<void> {
@@ -48,6 +54,11 @@ export class GuardedTransform implements TransformPlugin {
   async close(): Promise<void> {
     await this.#resident.close();
     this.#suspects.close();
+  }
+
+  #back(): void {
+    this.#schedule();
+    this.onBack?.();
   }
 
   /** At the end of this turn of the loop, so that what comes together goes together. */

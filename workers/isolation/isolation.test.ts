@@ -10,6 +10,7 @@ import { tempDir } from "../../tests/helpers/temp-dir.ts";
 import { silentLogger } from "../../tests/helpers/worker-bench.ts";
 import { Timers } from "../timers.ts";
 import { guardedDefinition } from "./guarded.ts";
+import type { GuardedTransform } from "./guarded-transform.ts";
 import { CRASHES_MAX } from "./suspects.ts";
 
 const MIB = 1024 * 1024;
@@ -196,3 +197,17 @@ test(
   },
   TIMEOUT_MS,
 );
+
+test("says while it is being started again that it is not up, and when it is back", {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const plugin = (await transform("worker")) as GuardedTransform;
+  const back = new Promise<void>((resolve) => {
+    plugin.onBack = resolve;
+  });
+  expect(plugin.isUp).toBe(true);
+  await plugin.process(eventOf("e", "exit"), contextOf());
+  expect(plugin.isUp).toBe(false);
+  await back;
+  expect(plugin.isUp).toBe(true);
+});

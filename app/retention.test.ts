@@ -3,6 +3,7 @@ import type { Job } from "../core/ingestion/jobs.ts";
 import type { LaneId, Stream } from "../core/ingestion/log.ts";
 import { slotOf } from "../core/ingestion/log.ts";
 import { openMemoryLog } from "../drivers/memory/index.ts";
+import { claimOn, commitOne } from "../tests/conformance/log-fixtures.ts";
 import { SimClock } from "../tests/helpers/sim-clock.ts";
 import { appendEvents } from "../tests/helpers/worker-bench.ts";
 import { trimOnce } from "./retention.ts";
@@ -62,4 +63,19 @@ test("what a job still wants stays, from its cursor on; a redrive wants nothing,
   await log.openLane(lane, 3);
   expect(await first(jobs)).toBe(3);
   expect(await first([{ lanes: [{ lane, of: LANE, from: 2, to: 4 }] }])).toBe(4);
+});
+
+test("a job's lane is forgotten when its job has ended, its events are gone and it has no dead letters", async () => {
+  const { log, first } = await setUp();
+  const [early, late, dead] = ["replay-1", "replay-2", "replay-3"].map((job) => ({ ...LANE, job }));
+  await log.openLane(early!, 4);
+  await log.openLane(late!, 5);
+  await log.openLane(dead!, 0);
+  const claim = await claimOn(log, STREAM);
+  await commitOne(log, { lane: dead!, claim, from: 0, to: 1, exceptions: [{ from: 0, to: 1, outcome: "dead" }] });
+  const jobs = async () => (await log.jobLanes()).map(({ lane }) => lane.job);
+  expect(await first([{ lanes: [{ lane: early!, from: 4, to: 5 }] }])).toBe(4);
+  expect(await jobs()).toEqual(["replay-1", "replay-2", "replay-3"]);
+  expect(await first()).toBe(4);
+  expect(await jobs()).toEqual(["replay-2", "replay-3"]);
 });

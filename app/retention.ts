@@ -1,10 +1,13 @@
 import type { Clock, Logger } from "../core/environment.ts";
 import type { Job } from "../core/ingestion/jobs.ts";
 import type { IngestionLog, StreamKey } from "../core/ingestion/log.ts";
-import { streamKey } from "../core/ingestion/log.ts";
+import { laneKey, streamKey } from "../core/ingestion/log.ts";
 
 export interface RetentionOptions {
-  readonly log: Pick<IngestionLog, "lanes" | "loadLane" | "knownStreams" | "seek" | "trim">;
+  readonly log: Pick<
+    IngestionLog,
+    "lanes" | "jobLanes" | "loadLane" | "dropLane" | "bounds" | "knownStreams" | "seek" | "trim"
+  >;
   /** Those that have not ended: what they still want to deliver again stays. */
   readonly jobs: () => Promise<readonly Pick<Job, "lanes">[]>;
   readonly retentionMs: number;
@@ -45,6 +48,21 @@ export async function trimOnce(options: Omit<RetentionOptions, "logger">): Promi
     const key = streamKey(stream);
     const wanted = Math.min(settled.get(key) ?? Number.POSITIVE_INFINITY, held.get(key) ?? Number.POSITIVE_INFINITY);
     await log.trim(stream, Math.min(wanted, old));
+  }
+  await forgetJobLanes(options);
+}
+
+/**
+ * Forgets the lanes of jobs that have ended once all that they came to is gone from the log: there is nothing left
+ * that they could tell of. One that has dead letters stays until those are redriven or discarded.
+ */
+async function forgetJobLanes({ log, jobs }: Pick<RetentionOptions, "log" | "jobs">): Promise<void> {
+  // The lanes first: the job of one that is listed is known by then.
+  const stored = await log.jobLanes();
+  const wanted = new Set((await jobs()).flatMap(({ lanes }) => lanes.map(({ lane }) => laneKey(lane))));
+  for (const { lane, state } of stored) {
+    if (wanted.has(laneKey(lane)) || state.dead > 0) continue;
+    if (state.cursor <= (await log.bounds(lane.stream)).first) await log.dropLane(lane);
   }
 }
 

@@ -11,7 +11,7 @@ import { ReplaySource } from "./replay-source.ts";
 import type { Target } from "./target.ts";
 
 /** A round of a job is short, so that a live event never waits long for its turn of the event loop. */
-const BATCH_EVENTS_MAX = 200;
+const BATCH_EVENTS_MAX = 100;
 const WINDOW_BATCHES = 2;
 
 interface Ordered {
@@ -47,7 +47,12 @@ export class JobRole implements LaneRole {
   }
 
   async known(): Promise<readonly StoredLane[]> {
-    return this.#orders.size === 0 ? [] : this.#deps.log.jobLanes();
+    const lanes = [...this.#orders.values()].map(({ laneOrder }) => laneOrder.lane);
+    const states = await Promise.all(lanes.map((lane) => this.#deps.log.loadLane(lane)));
+    return lanes.flatMap((lane, i) => {
+      const state = states[i];
+      return state === undefined ? [] : { lane, state };
+    });
   }
 
   plans(revision: Revision): Map<string, LanePlan> {

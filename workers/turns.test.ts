@@ -72,7 +72,7 @@ describe("turns", () => {
     expect(log).toEqual(["a at 1000", "a at 1080"]);
   });
 
-  it("leave half of the time to live lanes that delivered a moment ago", async () => {
+  it("leave two thirds of the time to live lanes that delivered a moment ago", async () => {
     const { clock, turns, log, job } = setUp();
     await clock.advance(LATER_MS);
     turns.enter();
@@ -85,7 +85,7 @@ describe("turns", () => {
     await clock.advance(LATER_MS);
     turns.done(1);
     a.resume();
-    expect(log).toEqual(["a at 1000", "a at 1060", "a at 2030"]);
+    expect(log).toEqual(["a at 1000", "a at 1090", "a at 2030"]);
   });
 
   it("are not owed to a lane that left, nor lost with one that gives its turn back", async () => {

@@ -7,7 +7,7 @@ interface Waiter {
 /** A job gets a turn after so long at the latest, however busy the live lanes are: slow is not stuck. */
 const PATIENCE_MS = 250;
 /** While live events come, a job takes at most so much of the time: its targets and its threads share cores with theirs. */
-const BESIDE_LIVE_SHARE = 0.5;
+const BESIDE_LIVE_SHARE = 1 / 3;
 /** How long after a live delivery more of them are to be expected. */
 const LIVE_MS = 1_000;
 const NOW = Number.NEGATIVE_INFINITY;

@@ -27,6 +27,7 @@ export class SteppedClock implements Clock {
 
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
+      if (signal?.aborted === true) return resolve();
       const timer = setTimeout(resolve, this.hasty ? 0 : ms);
       signal?.addEventListener("abort", () => {
         clearTimeout(timer);

@@ -25,7 +25,7 @@ import {
   type StreamBounds,
   slotOf,
 } from "../../core/ingestion/log.ts";
-import { ArrivalHub } from "./arrivals.ts";
+import { ArrivalHub } from "../arrivals.ts";
 import { ClaimTable } from "./claims.ts";
 import { ControlTable } from "./control.ts";
 import { EventTable } from "./events.ts";

@@ -1,4 +1,4 @@
-import { type Stream, type StreamKey, slotOf, streamKey } from "../../core/ingestion/log.ts";
+import { type Stream, type StreamKey, slotOf, streamKey } from "../core/ingestion/log.ts";
 
 /** Wake-ups for the readers of one log: who waits for which slots, and what came since the last yield. */
 export class ArrivalHub {

@@ -1,0 +1,2 @@
+export { openRedisLog } from "./log.ts";
+export type { RedisLog, RedisLogHandle, RedisLogOptions } from "./options.ts";

@@ -1,0 +1,236 @@
+import { randomBytes } from "node:crypto";
+import { PulseGateError } from "../../core/canonical/errors.ts";
+import {
+  type Amendment,
+  type AppendEntry,
+  type Appended,
+  type Claims,
+  type ControlStore,
+  type DeadLetter,
+  type DeadLetterFilter,
+  type DeadLetterGroup,
+  type DeadLetterQuery,
+  type LaneCommit,
+  type LaneId,
+  type LaneState,
+  type LetterId,
+  type LogEntry,
+  type Position,
+  type ReadLimits,
+  type Recount,
+  type Settlement,
+  type Stream,
+  type StreamBounds,
+} from "../../core/ingestion/log.ts";
+import { Appender } from "./appender.ts";
+import { Leases } from "./claims.ts";
+import { Client } from "./client.ts";
+import { RedisControl } from "./control.ts";
+import { openIdentity } from "./identity.ts";
+import { Keys } from "./keys.ts";
+import { Lanes } from "./lane-store.ts";
+import { Letters } from "./letters.ts";
+import { Notices } from "./notices.ts";
+import type { RedisLog, RedisLogHandle, RedisLogOptions } from "./options.ts";
+import { StreamReader } from "./reader.ts";
+import { Trimmer } from "./trimmer.ts";
+
+const WINDOW_MS = 24 * 3_600_000;
+const LEASE_MS = 10_000;
+const PENDING_ENTRIES_MAX = 100_000;
+const PENDING_BYTES_MAX = 64 << 20;
+
+/** Opens the log that Redis holds under the prefix, a new one where there is none. */
+export async function openRedisLog(options: RedisLogOptions): Promise<RedisLog> {
+  const log = new OpenRedisLog(options, await connectParts(options));
+  await log.start();
+  return log;
+}
+
+/** What a log is made of that has to be asked for first. */
+interface Connected {
+  readonly client: Client;
+  readonly keys: Keys;
+  readonly id: string;
+}
+
+async function connectParts({ connection, prefix = "pg" }: RedisLogOptions): Promise<Connected> {
+  const client = await Client.open(connection, () => {});
+  const keys = new Keys(prefix);
+  try {
+    return { client, keys, id: await openIdentity({ client, keys, random: () => randomBytes(12).toString("hex") }) };
+  } catch (error) {
+    client.close();
+    throw error;
+  }
+}
+
+class OpenRedisLog implements RedisLog {
+  readonly failed = new Promise<Error>(() => {});
+  readonly control: ControlStore;
+  private readonly options: RedisLogOptions;
+  private readonly parts: Connected;
+  private readonly appender: Appender;
+  private readonly reader: StreamReader;
+  private readonly lanesOf: Lanes;
+  private readonly letters: Letters;
+  private readonly leases: Leases;
+  private readonly notices: Notices;
+  private readonly trimmer: Trimmer;
+  private closed: Promise<void> | undefined;
+
+  constructor(options: RedisLogOptions, parts: Connected) {
+    this.options = options;
+    this.parts = parts;
+    const { client, keys, id } = parts;
+    const { clock, logger, metrics, instance, connection } = options;
+    const logId = (): string => id;
+    const windowMs = options.windowMs ?? WINDOW_MS;
+    this.control = new RedisControl(client, keys);
+    this.reader = new StreamReader({ client, keys, logId, onLost });
+    this.lanesOf = new Lanes({ client, keys, logId });
+    this.letters = new Letters(client, keys, this.lanesOf);
+    this.leases = new Leases({ client, keys, logId, instance, clock, logger, leaseMs: options.leaseMs ?? LEASE_MS });
+    this.notices = new Notices({
+      connection,
+      keys,
+      knownStreams: () => this.knownStreams(),
+      onClaimsChanged: (by) => this.leases.changed(by),
+    });
+    this.appender = new Appender({
+      ...{ client, keys, logId, clock, metrics, windowMs },
+      compression: options.compression ?? "none",
+      pendingEntriesMax: options.pendingEntriesMax ?? PENDING_ENTRIES_MAX,
+      pendingBytesMax: options.pendingBytesMax ?? PENDING_BYTES_MAX,
+      onGrown: (stream, end) => this.notices.grown(stream, end),
+    });
+    const { reader } = this;
+    this.trimmer = new Trimmer({
+      ...{ client, keys, logId, clock, windowMs, reader },
+      lanesOf: (stream) => this.lanesOf.ofStream(stream),
+    });
+  }
+
+  async start(): Promise<void> {
+    await this.notices.start();
+  }
+
+  append(entries: readonly AppendEntry[]): Promise<Appended[]> {
+    return this.appender.append(entries);
+  }
+
+  async probe(): Promise<void> {
+    this.checkOpen();
+    const { client, keys } = this.parts;
+    await client.call("SET", keys.shared("probe"), this.options.clock.now());
+  }
+
+  read(stream: Stream, from: number, limits: ReadLimits): Promise<LogEntry[]> {
+    return this.reader.read(stream, from, limits);
+  }
+
+  arrivals(slots: ReadonlySet<number>, signal: AbortSignal): AsyncIterable<readonly Stream[]> {
+    return this.notices.hub.subscribe(slots, signal);
+  }
+
+  seek(stream: Stream, receivedAt: number): Promise<number> {
+    return this.reader.seek(stream, receivedAt);
+  }
+
+  bounds(stream: Stream): Promise<StreamBounds> {
+    return this.reader.bounds(stream);
+  }
+
+  find(tenantId: string, eventId: string): Promise<(Position & { readonly receivedAt: number }) | undefined> {
+    return this.reader.find(tenantId, eventId);
+  }
+
+  claims(workerId: string): Promise<Claims> {
+    return this.leases.claims(workerId);
+  }
+
+  openLane(lane: LaneId, start: "tail" | "start" | number): Promise<LaneState> {
+    return this.lanesOf.open(lane, start);
+  }
+
+  loadLane(lane: LaneId): Promise<LaneState | undefined> {
+    return this.lanesOf.load(lane);
+  }
+
+  dropLane(lane: LaneId): Promise<boolean> {
+    return this.lanesOf.drop(lane);
+  }
+
+  lanes(tenantId?: string) {
+    return this.lanesOf.list(tenantId, "live");
+  }
+
+  jobLanes(tenantId?: string) {
+    return this.lanesOf.list(tenantId, "jobs");
+  }
+
+  commit(commits: readonly LaneCommit[]): Promise<PromiseSettledResult<void>[]> {
+    return this.lanesOf.commit(commits);
+  }
+
+  settlement(lane: LaneId, sequence: number): Promise<Settlement | undefined> {
+    return this.lanesOf.settlement(lane, sequence);
+  }
+
+  deadLetters(query: DeadLetterQuery): Promise<DeadLetter[]> {
+    return this.letters.page(query);
+  }
+
+  deadLetter(lane: LaneId, sequence: number): Promise<DeadLetter | undefined> {
+    return this.letters.one(lane, sequence);
+  }
+
+  deadLetterGroups(filter: DeadLetterFilter): Promise<DeadLetterGroup[]> {
+    return this.letters.groups(filter);
+  }
+
+  discard(letters: readonly LetterId[], stamp: { readonly at: number; readonly reason: string }): Promise<number> {
+    return this.lanesOf.discard(letters, stamp);
+  }
+
+  amendment(lane: LaneId, sequence: number): Promise<Amendment | undefined> {
+    return this.lanesOf.amendment(lane, sequence);
+  }
+
+  recount(lane: LaneId): Promise<Recount | undefined> {
+    return this.lanesOf.recount(lane);
+  }
+
+  knownStreams(): Promise<readonly Stream[]> {
+    return this.reader.knownStreams();
+  }
+
+  trim(stream: Stream, before: number): Promise<void> {
+    return this.trimmer.trim(stream, before);
+  }
+
+  handle(): RedisLogHandle {
+    const { connection, instance, windowMs = WINDOW_MS, leaseMs = LEASE_MS } = this.options;
+    return { driver: "redis", connection, prefix: this.parts.keys.prefix, instance, windowMs, leaseMs };
+  }
+
+  close(): Promise<void> {
+    this.closed ??= this.shutDown();
+    return this.closed;
+  }
+
+  private async shutDown(): Promise<void> {
+    await this.appender.close();
+    await this.leases.close();
+    this.notices.close();
+    this.parts.client.close();
+  }
+
+  private checkOpen(): void {
+    if (this.closed !== undefined) throw new PulseGateError("log_unavailable", "The log is closed.");
+  }
+}
+
+function onLost(what: string): never {
+  throw new PulseGateError("log_unavailable", `Redis lost what it held: ${what}.`);
+}

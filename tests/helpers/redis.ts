@@ -1,0 +1,130 @@
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { Redis } from "ioredis";
+import { until } from "./until.ts";
+
+/** Where `make test` puts the servers that it does not install. */
+const CACHE = resolve(import.meta.dirname, "../../node_modules/.cache/pulsegate-redis");
+
+export interface TestRedis {
+  readonly port: number;
+  readonly url: string;
+  /** A connection of the test's own. */
+  readonly admin: Redis;
+  /** Kills the process and starts it again over what it has written. */
+  restart(): Promise<void>;
+  kill(): Promise<void>;
+  start(): Promise<void>;
+  /** Stops the process where it stands, or lets it go on. */
+  freeze(frozen: boolean): void;
+  stop(): Promise<void>;
+}
+
+/** Safe settings: what PulseGate demands. */
+const DURABLE = ["--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction", "--save", ""];
+
+/** A real server on a free loopback port. `args` come behind the safe settings. Start one in `beforeAll`, stop it in `afterAll`. */
+export async function startTestRedis({
+  args = [],
+  binary,
+}: {
+  readonly args?: readonly string[];
+  readonly binary?: string;
+} = {}): Promise<TestRedis> {
+  const folder = await mkdtemp(join(tmpdir(), "pulsegate-redis-"));
+  const port = await freePort();
+  const own = ["--port", String(port), "--bind", "127.0.0.1", "--dir", folder, "--logfile", join(folder, "log")];
+  const command = [binary ?? defaultServer(), ...own, ...DURABLE, ...args] as const;
+  let child: ChildProcess | undefined;
+  const kill = async () => {
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    child.kill("SIGKILL");
+    await once(child, "exit");
+  };
+  const onExit = () => void child?.kill("SIGKILL");
+  process.on("exit", onExit);
+  const admin = new Redis({ port, host: "127.0.0.1", lazyConnect: true, maxRetriesPerRequest: null });
+  admin.on("error", () => {});
+  const start = async () => {
+    const [file, ...rest] = command;
+    child = spawn(file, rest, { stdio: "ignore" });
+    await until(() => answers(port), `Redis on port ${port}`);
+  };
+  await start();
+  await admin.connect();
+  return {
+    port,
+    url: `redis://127.0.0.1:${port}`,
+    admin,
+    kill,
+    start,
+    async restart() {
+      await kill();
+      await start();
+    },
+    freeze: (frozen) => void child?.kill(frozen ? "SIGSTOP" : "SIGCONT"),
+    async stop() {
+      process.off("exit", onExit);
+      admin.disconnect();
+      await kill();
+      await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
+
+async function answers(port: number): Promise<true | undefined> {
+  const client = new Redis({
+    port,
+    host: "127.0.0.1",
+    lazyConnect: true,
+    retryStrategy: null,
+    maxRetriesPerRequest: 0,
+  });
+  client.on("error", () => {});
+  try {
+    await client.connect();
+    await client.ping();
+    return true;
+  } catch {
+    return undefined;
+  } finally {
+    client.disconnect();
+  }
+}
+
+/** The installed server, and Redis 8 where it could be had. Says what to do when there is none. */
+export function redisServers(): Array<{ readonly name: string; readonly binary: string }> {
+  const binaries = [join(CACHE, "redis-server"), "redis-server"].filter(isServer).slice(0, 1);
+  if (binaries.length === 0) {
+    throw new Error("redis-server is missing: run `make test`, which installs it, or `apt-get install redis-server`");
+  }
+  const eight = join(CACHE, "8/redis-server");
+  if (existsSync(eight)) binaries.push(eight);
+  return binaries.map((binary) => ({ name: `redis ${versionOf(binary)}`, binary }));
+}
+
+function defaultServer(): string {
+  const [{ binary } = { binary: "" }] = redisServers();
+  return binary;
+}
+
+function isServer(binary: string): boolean {
+  return spawnSync(binary, ["--version"]).status === 0;
+}
+
+function versionOf(binary: string): string {
+  return /v=(\d+\.\d+)/.exec(spawnSync(binary, ["--version"]).stdout.toString())?.[1] ?? "";
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  await once(server.close(), "close");
+  return port;
+}

@@ -19,13 +19,13 @@ export interface Commit {
 export const EVENT_COST = 1024;
 
 /** Waiting longer than this, and than two writes of the log, is a queue that grows. */
-const WAIT_TARGET_SECONDS = 0.05;
+const WAIT_TARGET_SECONDS = 0.2;
 /** The queue is judged over so long: a wait that was short at any time in it was no standing queue. */
 const INTERVAL_MS = 100;
 /** What may be under way while there is a standing queue: as much as the log takes in so long. */
-const QUEUE_SECONDS = 0.1;
-/** The limit never closes the door: so much is always let in. */
-const COST_MIN = 1024 * 1024;
+const QUEUE_SECONDS = 0.4;
+/** The limit never closes the door: this part of `costMax` is always let in, however slow the machine is at the moment. */
+const FLOOR = 0.25;
 
 interface Share {
   weight: number;
@@ -105,7 +105,8 @@ export class Capacity {
     const seconds = (now - this.#intervalBeganAt) / 1000;
     if (seconds * 1000 < INTERVAL_MS) return;
     const taken = (this.#committed / seconds) * QUEUE_SECONDS;
-    this.#limit = this.#shortestExcess > 0 ? Math.min(this.costMax, Math.max(COST_MIN, taken)) : this.costMax;
+    this.#limit =
+      this.#shortestExcess > 0 ? Math.min(this.costMax, Math.max(FLOOR * this.costMax, taken)) : this.costMax;
     this.#intervalBeganAt = now;
     this.#shortestExcess = Number.POSITIVE_INFINITY;
     this.#committed = 0;

@@ -68,7 +68,7 @@ export const INGEST: Dashboard = {
         {
           title: "Wait before the write",
           description:
-            "How long a commit's first event waited. Above 50 ms and two writes there is a queue, and tenants over their share are shed.",
+            "How long a commit's first event waited. Above 200 ms and two writes there is a queue, and tenants over their share are shed.",
           unit: "s",
           queries: quantiles("pulsegate_log_commit_wait_seconds", ""),
         },

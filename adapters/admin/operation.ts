@@ -62,7 +62,7 @@ export function operation<Query extends Schema, Body extends z.ZodType>(
   return definition;
 }
 
-/** JSON that was written elsewhere, byte for byte. */
+/** An answer that is JSON text already: it goes out byte for byte. */
 export class JsonText {
   readonly text: string;
 
@@ -71,6 +71,7 @@ export class JsonText {
   }
 }
 
+/** An answer without an end, until the client goes. */
 export class TextStream {
   readonly lines: AsyncIterable<string>;
 
@@ -79,7 +80,7 @@ export class TextStream {
   }
 }
 
-/** The key of an operation's part of the path. */
+/** A part of the path by its name in `Operation.path`, decoded. */
 export function param({ params }: Call<unknown, unknown>, name: string): string {
   return params[name] ?? "";
 }

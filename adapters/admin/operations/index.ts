@@ -8,7 +8,7 @@ import { KEY_OPERATIONS } from "./keys.ts";
 import { LANE_OPERATIONS } from "./lanes.ts";
 import { TENANT_OPERATIONS } from "./tenants.ts";
 
-/** Every route of the admin API. */
+/** Every route of the admin API. Each knows the types of its own query and body; together they have none in common. */
 export const OPERATIONS: readonly Operation[] = [
   ...TENANT_OPERATIONS,
   ...KEY_OPERATIONS,

@@ -1,6 +1,6 @@
 import { randomFillSync } from "node:crypto";
 import { knownPlugins, sourceOf } from "../config/plugins.ts";
-import type { AdminPorts } from "../adapters/admin/index.ts";
+import type { AdminPorts, TrialsPort } from "../adapters/admin/index.ts";
 import type { Clock } from "../core/environment.ts";
 import type { JobControl } from "../core/ingestion/job-control.ts";
 import type { Revision } from "../core/ingestion/revision.ts";
@@ -19,11 +19,12 @@ export interface AdminParts {
   readonly live: LiveControl;
   readonly jobs: JobControl;
   readonly revision: () => Revision;
+  readonly trials: TrialsPort;
   readonly clock: Clock;
 }
 
 /** What the admin API looks at and changes, out of the parts of a gateway. */
-export function adminPorts({ log, book, workers, live, jobs, revision, clock }: AdminParts): AdminPorts {
+export function adminPorts({ log, book, workers, live, jobs, revision, trials, clock }: AdminParts): AdminPorts {
   const tenantAt = async (number: number, tenantId: string) => {
     const { tenants } = number === revision().number ? revision() : ((await book.draft(number)) ?? { tenants: [] });
     return tenants.find(({ id }) => id === tenantId);
@@ -35,6 +36,7 @@ export function adminPorts({ log, book, workers, live, jobs, revision, clock }: 
     control: log.control,
     revision,
     config: book.port,
+    trials,
     jobs,
     previewJob: (spec, options) => previewJob({ jobs, log, workers, tenantAt }, spec, options),
     workers: {

@@ -12,6 +12,7 @@ import { readDocument, updateDocument } from "../core/ingestion/control.ts";
 import type { ControlStore } from "../core/ingestion/log.ts";
 import type { Revision } from "../core/ingestion/revision.ts";
 import type { PluginDefinition } from "../plugins/contract.ts";
+import { oneAtATime } from "./one-at-a-time.ts";
 
 export interface ConfigBookOptions {
   readonly control: ControlStore;
@@ -58,7 +59,8 @@ export class ConfigBook {
   #running: LoadedConfig;
   #origin: "file" | "api" = "file";
   #fileDigest: string;
-  #changing: Promise<unknown> = Promise.resolve();
+  /** A file that changes and a text that is applied never overlap. */
+  readonly #serially = oneAtATime();
 
   private constructor(options: ConfigBookOptions, file: LoadedConfig) {
     this.#options = options;
@@ -109,6 +111,11 @@ export class ConfigBook {
     if (result?.ok !== true) return undefined;
     this.#options.onSecrets(result.config.secrets);
     return result.config.draft;
+  }
+
+  /** What a text stands for, read as this process reads its file; it does not run. Rejects with `invalid_config`. */
+  async read(text: string): Promise<RevisionDraft> {
+    return (await this.#parse(text, "it")).draft;
   }
 
   get port(): ConfigPort {
@@ -194,13 +201,6 @@ export class ConfigBook {
   async #all(): Promise<Kept[]> {
     const documents = await this.#options.control.list(TEXTS);
     return documents.map(({ value }) => value as Kept).toSorted((a, b) => b.number - a.number);
-  }
-
-  /** A file that changes and a text that is applied never overlap. */
-  #serially<T>(step: () => Promise<T>): Promise<T> {
-    const done = this.#changing.then(step);
-    this.#changing = done.catch(() => undefined);
-    return done;
   }
 }
 

@@ -1,4 +1,4 @@
-import { randomFillSync } from "node:crypto";
+import { randomBytes, randomFillSync } from "node:crypto";
 import { startHttp } from "../adapters/http/index.ts";
 import { startOps } from "../adapters/admin/index.ts";
 import type { ConfigState } from "../adapters/admin/index.ts";
@@ -26,9 +26,11 @@ import { measureLedger } from "./ledger.ts";
 import { followControl } from "./live-control.ts";
 import { startJobs } from "./jobs.ts";
 import { measureResting, warnOfOrphans } from "./orphans.ts";
+import { oneAtATime } from "./one-at-a-time.ts";
 import { adoptRevision, swapRevision } from "./revisions.ts";
 import { startRetention } from "./retention.ts";
 import type { Teardown } from "./teardown.ts";
+import { clearTrials, Trials } from "./trials.ts";
 
 export interface GatewayOptions {
   readonly settings: ProcessSettings;
@@ -61,8 +63,11 @@ export interface Gateway {
 /** Starts forward, each part on what the one before offers. Rejects when one can't start; those before it are the teardown's. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { settings, book, log, logger, metrics, clock, teardown } = options;
-  let revision = await adoptRevision(log, book.running.draft);
-  let config = stateOf(revision, clock);
+  let configured = await adoptRevision(log, book.running.draft);
+  await clearTrials({ log, configured: () => configured.tenants });
+  /** With the tenants of trials. */
+  let revision = configured;
+  let config = stateOf(configured, clock);
   let stored: StoredKeys = new Map();
   let paused = await pausedLanes(log.control);
   let draining = false;
@@ -123,17 +128,33 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const door = createDoor(revision, clock);
   const stopBacklog = watchBacklog({ log, door, tenants: () => revision.tenants, clock, logger });
   teardown.add({ name: "the watch of backlogs", share: 0.01, stop: stopBacklog });
-  const apply = async (draft: RevisionDraft): Promise<Revision> => {
-    // Lanes first, then the door: no event is accepted for a sink that has no lane yet.
-    const next = await swapRevision({ log, draft, running: revision, workers });
-    revision = next;
+  const serially = oneAtATime();
+  const run = (next: Revision): Promise<void> => workers.apply(trials.beside(next));
+  const open = (): void => {
+    revision = trials.beside(configured);
     admit();
-    door.apply(next);
-    config = stateOf(next, clock);
-    metrics.config.running(next.number);
-    await warnOfOrphans(orphans);
-    return next;
+    door.apply(revision);
   };
+  const apply = (draft: RevisionDraft): Promise<Revision> =>
+    serially(async () => {
+      // Lanes first, then the door: no event is accepted for a sink that has no lane yet.
+      configured = await swapRevision({ log, draft, running: configured, workers: { apply: run } });
+      open();
+      config = stateOf(configured, clock);
+      metrics.config.running(configured.number);
+      await warnOfOrphans(orphans);
+      return configured;
+    });
+  const trials = new Trials({
+    log,
+    read: (text) => book.read(text),
+    configured: () => configured.tenants,
+    refresh: () => serially(() => run(configured).then(open)),
+    newId: () => randomBytes(6).toString("hex"),
+    clock,
+    logger,
+  });
+  teardown.add({ name: "trials", share: 0.01, stop: async () => trials.stop() });
   await book.attach({ apply, state: () => config });
   const ops = await startOps({
     ...settings.ops,
@@ -145,7 +166,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       return mergeMetrics([await metrics.collect(), ...(await workers.scrape())]);
     },
     metricsContentType: METRICS_CONTENT_TYPE,
-    admin: adminPorts({ log, book, workers, live, jobs: jobs.control, revision: () => revision, clock }),
+    admin: adminPorts({ log, book, workers, live, jobs: jobs.control, revision: () => revision, trials, clock }),
     ids,
     logger,
     clock,

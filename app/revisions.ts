@@ -54,7 +54,8 @@ async function restoreNumber(control: ControlStore, value: unknown): Promise<voi
   if (isChanged) await control.put(KEY, value, current?.version ?? 0);
 }
 
-function lanesOf(revision: RevisionDraft): LaneId[] {
+/** The lanes that a configuration needs. */
+export function lanesOf(revision: RevisionDraft): LaneId[] {
   return revision.tenants.flatMap((tenant) =>
     Array.from({ length: tenant.partitions }, (_, partition) => ({ tenantId: tenant.id, partition })).flatMap(
       (stream) => tenant.sinks.map((sink) => ({ stream, sink: sink.id })),

@@ -13,7 +13,16 @@ import { asPulseGateError, sendProblem } from "./reply.ts";
 import { addAdminRoutes } from "./routes.ts";
 
 export type { HealthCheck } from "./health.ts";
-export type { AdminPorts, ConfigPort, ConfigState, RevisionDiff, RevisionInfo } from "./ports.ts";
+export type {
+  AdminPorts,
+  ConfigPort,
+  ConfigState,
+  RevisionDiff,
+  RevisionInfo,
+  Trial,
+  TrialRequest,
+  TrialsPort,
+} from "./ports.ts";
 
 export interface OpsOptions {
   readonly host: string;

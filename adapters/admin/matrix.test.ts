@@ -78,6 +78,8 @@ const TABLE: Readonly<Record<string, Row>> = {
   tail_events: { expect: LOOK },
   list_audit: { expect: ADMIN_LIST },
   list_plugins: { expect: LIST },
+  begin_trial: { expect: GLOBAL_ADMINISTER, body: { tenants: [{ id: "trial-a" }], ttl_seconds: 1 } },
+  end_trial: { expect: GLOBAL_ADMINISTER, path: { trial: "none" }, ok: 404 },
 };
 
 let gate: AdminGate;

@@ -28,6 +28,7 @@ export interface AdminPorts {
   /** What runs now: tenants with the keys of the configuration, and their sinks. */
   readonly revision: () => Revision;
   readonly config: ConfigPort;
+  readonly trials: TrialsPort;
   readonly jobs: JobControl;
   /** What a job would change against what was recorded, sink by sink; delivers nothing. */
   readonly previewJob: (spec: JobSpec, options: { readonly examplesMax: number }) => Promise<readonly SinkPreview[]>;
@@ -122,6 +123,28 @@ export interface ConfigState {
   readonly tenantIds: readonly string[];
   /** The newest change that was not accepted, if it came after the running revision. */
   readonly refused?: { readonly at: number; readonly problems: readonly ConfigProblem[] } | undefined;
+}
+
+/** Tenants beside the configuration's, for a time. */
+export interface TrialsPort {
+  /** Resolves when they are let in and delivered for. Rejects with `invalid_config`, `malformed_request`, `conflict`. */
+  begin(request: TrialRequest): Promise<Trial>;
+  /** Removes them and their lanes. Rejects with `not_found`. */
+  end(id: string): Promise<void>;
+}
+
+export interface TrialRequest {
+  /** As under `tenants` in a configuration. */
+  readonly tenants: readonly unknown[];
+  /** Then they are removed by themselves. */
+  readonly ttlMs: number;
+}
+
+export interface Trial {
+  readonly id: string;
+  readonly tenantIds: readonly string[];
+  /** Milliseconds since the epoch. */
+  readonly expiresAt: number;
 }
 
 export interface ConfigProblem {

@@ -274,3 +274,9 @@ export const PluginSchema = z.strictObject({
   source: z.string(),
   config: z.record(z.string(), z.unknown()).nullable(),
 });
+
+export const TrialSchema = z.strictObject({
+  id: z.string(),
+  tenants: z.array(z.string()),
+  expires_at: time(),
+});

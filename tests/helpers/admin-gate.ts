@@ -2,6 +2,7 @@ import type { SinkPreview } from "../../core/ingestion/preview.ts";
 import { randomFillSync } from "node:crypto";
 import { startOps } from "../../adapters/admin/index.ts";
 import type { AdminPorts, ConfigPort, OpsOptions, OpsServer } from "../../adapters/admin/index.ts";
+import { PulseGateError } from "../../core/canonical/errors.ts";
 import { hashApiKey } from "../../core/ingestion/admit.ts";
 import { createJobControl } from "../../core/ingestion/job-control.ts";
 import type { Revision, TenantConfig } from "../../core/ingestion/revision.ts";
@@ -89,6 +90,7 @@ function portsOn(log: MemoryLog, running: Revision): AdminPorts {
     control: log.control,
     revision: () => running,
     config: configPort(running),
+    trials: NO_TRIALS,
     jobs: createJobControl({ ...parts, control: log.control, clock: systemClock, random: Math.random }),
     previewJob: async () => [PREVIEW],
     workers: {
@@ -114,6 +116,13 @@ const PREVIEW: SinkPreview = {
       changes: [{ path: "payload.n", before: 1, after: 2 }],
     },
   ],
+};
+
+const NO_TRIALS: AdminPorts["trials"] = {
+  begin: async ({ ttlMs }) => ({ id: "0a", tenantIds: ["trial-a"], expiresAt: ttlMs }),
+  end: async (id) => {
+    throw new PulseGateError("not_found", `there is no trial ${id}`);
+  },
 };
 
 /** Knows revisions 6 and 7, and takes any text but `bad`. */

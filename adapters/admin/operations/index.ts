@@ -7,6 +7,7 @@ import { JOB_OPERATIONS } from "./jobs.ts";
 import { KEY_OPERATIONS } from "./keys.ts";
 import { LANE_OPERATIONS } from "./lanes.ts";
 import { TENANT_OPERATIONS } from "./tenants.ts";
+import { TRIAL_OPERATIONS } from "./trials.ts";
 
 /** Every route of the admin API. Each knows the types of its own query and body; together they have none in common. */
 export const OPERATIONS: readonly Operation[] = [
@@ -18,4 +19,5 @@ export const OPERATIONS: readonly Operation[] = [
   ...JOB_OPERATIONS,
   ...EVENT_OPERATIONS,
   ...AUDIT_OPERATIONS,
+  ...TRIAL_OPERATIONS,
 ] as readonly unknown[] as readonly Operation[];

@@ -13,6 +13,7 @@ run: node_modules/.installed ## install what is missing, then start the whole pr
 	@exec node bin/pulsegate.mjs dev $(ARGS)
 
 test: node_modules/.installed ## every test, with the real servers that they need
+	@tests/helpers/kafka/install.sh
 	@tests/helpers/redis/install.sh
 	@vitest run $(ARGS)
 

@@ -7,6 +7,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { Admin, Consumer, type Message, MessagesStreamModes } from "@platformatic/kafka";
+import { freezeProcess } from "./freeze.ts";
 
 const POM = join(import.meta.dirname, "kafka/pom.xml");
 const CHECKSUMS = join(import.meta.dirname, "kafka/jars.sha256");
@@ -29,7 +30,7 @@ export interface TestKafka {
   /** All records, in order within each partition. */
   records(topic: string): Promise<Message[]>;
   /** Stops the process where it stands, or lets it go on. */
-  freeze(frozen: boolean): void;
+  freeze(frozen: boolean): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -101,7 +102,7 @@ export async function startTestKafka({ proxyPort }: { readonly proxyPort?: numbe
       });
     },
     records: (topic) => recordsOf(base, admin, topic),
-    freeze: (frozen) => void child.kill(frozen ? "SIGSTOP" : "SIGCONT"),
+    freeze: (frozen) => freezeProcess(child, frozen),
     async stop() {
       await admin.close().catch(() => {});
       await stop();

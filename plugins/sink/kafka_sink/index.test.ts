@@ -175,11 +175,11 @@ describe("an outage burns no event", () => {
   test("a broker that is frozen gives `timeout` before the pipeline's own deadline, and the next delivery lands", async () => {
     const { sink, topic } = await open({ request_timeout_ms: 1_000 });
     await send(sink, 1);
-    kafka.freeze(true);
+    await kafka.freeze(true);
     try {
       expect(await send(sink, 2)).toEqual(outage("timeout"));
     } finally {
-      kafka.freeze(false);
+      await kafka.freeze(false);
     }
     await until(async () => ((await send(sink, 3)).type === "ok" ? true : undefined), "a delivery after the freeze");
     expect((await kafka.records(topic)).map(({ key }) => key.toString())).toContain("event-3");

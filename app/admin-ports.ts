@@ -1,19 +1,19 @@
 import { randomFillSync } from "node:crypto";
 import { knownPlugins, sourceOf } from "../config/plugins.ts";
-import type { AdminPorts, TrialsPort } from "../adapters/admin/index.ts";
+import type { AdminPorts, ConfigPort, TrialsPort } from "../adapters/admin/index.ts";
 import type { Clock } from "../core/environment.ts";
 import type { JobControl } from "../core/ingestion/job-control.ts";
 import type { Revision } from "../core/ingestion/revision.ts";
-import type { EmbeddedLog } from "../drivers/embedded/index.ts";
 import { PLUGINS } from "../plugins/registry.ts";
 import type { WorkerPool } from "../workers/pool.ts";
 import { checkSink } from "./check-sink.ts";
 import type { ConfigBook } from "./config-book.ts";
 import { previewJob } from "./preview.ts";
 import type { LiveControl } from "./live-control.ts";
+import type { ProcessLog } from "./process-log.ts";
 
 export interface AdminParts {
-  readonly log: EmbeddedLog;
+  readonly log: ProcessLog;
   readonly book: ConfigBook;
   readonly workers: WorkerPool;
   readonly live: LiveControl;
@@ -35,7 +35,7 @@ export function adminPorts({ log, book, workers, live, jobs, revision, trials, c
     lanes: log,
     control: log.control,
     revision,
-    config: book.port,
+    config: telling(book.port, live),
     trials,
     jobs,
     previewJob: (spec, options) => previewJob({ jobs, log, workers, tenantAt }, spec, options),
@@ -52,5 +52,19 @@ export function adminPorts({ log, book, workers, live, jobs, revision, trials, c
     keysChanged: () => live.changed(),
     randomFill: (bytes) => void randomFillSync(bytes),
     clock,
+  };
+}
+
+/** The same, which lets other processes know of what it has changed. */
+function telling(config: ConfigPort, live: LiveControl): ConfigPort {
+  const then = async (change: Promise<number>): Promise<number> => {
+    const number = await change;
+    await live.changed();
+    return number;
+  };
+  return {
+    ...config,
+    apply: (text, by) => then(config.apply(text, by)),
+    rollBack: (number, by) => then(config.rollBack(number, by)),
   };
 }

@@ -151,3 +151,34 @@ test("what a gateway can't take is not kept as applied", async () => {
   const again = await start(text("a"));
   expect(again.port.state().origin).toBe("file");
 });
+
+describe("another process", () => {
+  test("what it applied runs here as well, once, as its own revision", async () => {
+    const [here, there] = [await start(text("a")), await start(text("a"))];
+    await there.port.apply(text("a", "b"), "night");
+    const before = runs.length;
+    expect(await here.follow()).toBe(before + 1);
+    expect(tenantsOf(runs.at(-1))).toEqual(["a", "b"]);
+    expect(here.port.state().origin).toBe("api");
+    expect(await here.follow()).toBeUndefined();
+    expect(await there.follow()).toBeUndefined();
+    expect(runs).toHaveLength(before + 1);
+  });
+
+  test("what can't be read here is refused once, and what runs stays", async () => {
+    const [here, there] = [await start(text("a")), await start(text("a"))];
+    await there.port.apply(text("a", "b"), "night");
+    const document = await control.get("config/applied");
+    const unfit = { ...(document?.value as object), text: "tenants: [{ id: '' }]" };
+    await control.put("config/applied", unfit, document?.version ?? 0);
+    await expect(here.follow()).rejects.toThrow("the configuration has a problem");
+    expect(await here.follow()).toBeUndefined();
+    expect(tenantsOf({ ...runs[0] } as Revision)).toEqual(["a"]);
+  });
+
+  test("what it applied over another file does not count here", async () => {
+    const [here, there] = [await start(text("a")), await start(text("z"))];
+    await there.port.apply(text("a", "b"), "night");
+    expect(await here.follow()).toBeUndefined();
+  });
+});

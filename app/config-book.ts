@@ -61,6 +61,8 @@ export class ConfigBook {
   #fileDigest: string;
   /** A file that changes and a text that is applied never overlap. */
   readonly #serially = oneAtATime();
+  /** What another process applied and this one can't run. */
+  #unfit: string | undefined;
 
   private constructor(options: ConfigBookOptions, file: LoadedConfig) {
     this.#options = options;
@@ -116,6 +118,26 @@ export class ConfigBook {
   /** What a text stands for, read as this process reads its file; it does not run. Rejects with `invalid_config`. */
   async read(text: string): Promise<RevisionDraft> {
     return (await this.#parse(text, "it")).draft;
+  }
+
+  /**
+   * Runs what another process has applied over the same file; the revision's number, if that is new here. Rejects
+   * with the reason when it can't run here, once for each such text.
+   */
+  async follow(): Promise<number | undefined> {
+    return this.#serially(async () => {
+      const applied = await this.#applied();
+      if (applied === undefined || applied.fileDigest !== this.#fileDigest) return undefined;
+      const { text, by } = applied;
+      if (text === this.#unfit || (this.#origin === "api" && text === this.#running.source.text)) return undefined;
+      try {
+        const { number } = await this.#run(await this.#parse(text, "the configuration"), { origin: "api", by });
+        return number;
+      } catch (error) {
+        this.#unfit = text;
+        throw error;
+      }
+    });
   }
 
   get port(): ConfigPort {

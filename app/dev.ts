@@ -104,7 +104,15 @@ async function startDev(start: DevStart): Promise<Gateway> {
   if (!loaded.ok) throw new ConfigRefused(loaded);
   const reload = options.config === undefined ? undefined : { file: options.config, load: () => load(databaseUrl) };
   const parse = (text: string): Promise<ParseResult> => load(databaseUrl, text);
-  const gateway = await startInstance({ ...opened, config: loaded.config, reload, parse, logger, teardown });
+  const gateway = await startInstance({
+    ...opened,
+    config: loaded.config,
+    role: "all",
+    reload,
+    parse,
+    logger,
+    teardown,
+  });
   teardown.add({ name: "runtime.json", share: 0.01, stop: () => removeRuntimeFile(dataDir, process.pid) });
   await announce({ gateway, options, dataDir, adminToken, databaseUrl });
   return gateway;
@@ -181,6 +189,7 @@ interface Announcement extends DevPlace {
 async function announce({ gateway, options, dataDir, adminToken, databaseUrl }: Announcement): Promise<void> {
   const demo = options.config === undefined;
   const { dataUrl, opsUrl } = gateway;
+  if (dataUrl === undefined) throw new Error("the role all takes events");
   const key = demo ? DEMO_KEY : undefined;
   await writeRuntimeFile(dataDir, { pid: process.pid, dataUrl, opsUrl, adminToken, databaseUrl, key });
   console.log(banner({ dataUrl, opsUrl, dataDir: options.data, embedded: options.databaseUrl === undefined, demo }));

@@ -6,7 +6,9 @@ import type { Problem } from "../config/problems.ts";
 import type { ProcessSettings, RevisionDraft } from "../config/revision.ts";
 import type { Clock, Logger } from "../core/environment.ts";
 import { createIds } from "../core/canonical/id.ts";
+import type { Ids } from "../core/canonical/id.ts";
 import { createAdmission } from "../core/ingestion/admit.ts";
+import type { Admission } from "../core/ingestion/admit.ts";
 import { pausedLanes } from "../core/ingestion/lane-holds.ts";
 import { loadStoredKeys, withStoredKeys } from "../core/ingestion/stored-keys.ts";
 import type { StoredKeys } from "../core/ingestion/stored-keys.ts";
@@ -15,7 +17,7 @@ import { createIngestor } from "../core/ingestion/ingest.ts";
 import type { Revision } from "../core/ingestion/revision.ts";
 import type { Capacity } from "../core/qps/capacity.ts";
 import { createDoor } from "../core/qps/door.ts";
-import type { EmbeddedLog } from "../drivers/embedded/index.ts";
+import type { Door } from "../core/qps/door.ts";
 import { METRICS_CONTENT_TYPE, mergeMetrics } from "../observability/metrics.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import { startWorkers } from "../workers/pool.ts";
@@ -25,18 +27,27 @@ import type { ConfigBook } from "./config-book.ts";
 import { measureLedger } from "./ledger.ts";
 import { followControl } from "./live-control.ts";
 import { startJobs } from "./jobs.ts";
+import { NO_WORKERS } from "./no-workers.ts";
 import { measureResting, warnOfOrphans } from "./orphans.ts";
 import { oneAtATime } from "./one-at-a-time.ts";
+import type { ProcessLog, SharedAs } from "./process-log.ts";
 import { adoptRevision, swapRevision } from "./revisions.ts";
 import { startRetention } from "./retention.ts";
+import { dutiesOf } from "./roles.ts";
+import type { Role } from "./roles.ts";
+import { startSharing } from "./sharing.ts";
+import type { Sharing } from "./sharing.ts";
 import type { Teardown } from "./teardown.ts";
-import { clearTrials, Trials } from "./trials.ts";
+import { clearTrials, NO_TRIALS, Trials } from "./trials.ts";
 
 export interface GatewayOptions {
   readonly settings: ProcessSettings;
   /** Has the configuration that is to run, and runs what comes after it. */
   readonly book: ConfigBook;
-  readonly log: EmbeddedLog;
+  readonly log: ProcessLog;
+  /** Absent: the log is this process's alone. */
+  readonly sharedAs?: SharedAs | undefined;
+  readonly role: Role;
   readonly metrics: Metrics;
   readonly capacity: Capacity;
   readonly logger: Logger;
@@ -49,9 +60,10 @@ export interface GatewayOptions {
 const DRAIN_SHARE_MAX = 0.5;
 const OPS_SHARE = 0.03;
 
-/** All roles in one process: the door and the operations port on this thread, the workers on theirs. */
+/** One process: by its role it has the door on this thread, workers on theirs, the admin API on its operations port. */
 export interface Gateway {
-  readonly dataUrl: string;
+  /** Undefined for a role that takes no events. */
+  readonly dataUrl: string | undefined;
   readonly opsUrl: string;
   readonly revision: number;
   /** Keeps what was wrong with a configuration that was not accepted, for operators to read. */
@@ -62,9 +74,11 @@ export interface Gateway {
 
 /** Starts forward, each part on what the one before offers. Rejects when one can't start; those before it are the teardown's. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  const { settings, book, log, logger, metrics, clock, teardown } = options;
+  const { settings, book, log, logger, metrics, clock, teardown, role } = options;
+  const duties = dutiesOf(role);
   let configured = await adoptRevision(log, book.running.draft);
-  await clearTrials({ log, configured: () => configured.tenants });
+  // Where others share the log there are none, and what one of them does is not ours to clear away.
+  if (options.sharedAs === undefined) await clearTrials({ log, configured: () => configured.tenants });
   /** With the tenants of trials. */
   let revision = configured;
   let config = stateOf(configured, clock);
@@ -74,36 +88,38 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const failed = Promise.withResolvers<Error>();
   void log.failed.then((error) => failed.resolve(error));
 
-  const workers = await startWorkers({
-    count: settings.workers.threads,
-    handle: (worker) => log.handle(worker),
-    revision,
-    paused,
-    logger,
-    onFatal: (error) => failed.resolve(error),
-  });
+  const workers = duties.delivers
+    ? await startWorkers({
+        count: settings.workers.threads,
+        handle: (worker) => log.handle(worker),
+        revision,
+        paused,
+        logger,
+        onFatal: (error) => failed.resolve(error),
+      })
+    : NO_WORKERS;
   teardown.add({ name: "deliveries", share: 0.1, stop: (deadlineMs) => workers.stop(deadlineMs) });
   const jobs = startJobs({
     log,
     revision: () => revision,
-    run: (orders) => workers.run(orders),
+    run: duties.delivers ? (orders) => workers.run(orders) : undefined,
     clock,
     random: Math.random,
     logger,
+    onChange: () => live.changed(),
   });
   teardown.add({ name: "jobs", share: 0.01, stop: () => jobs.stop() });
-  const stopRetention = startRetention({
-    log,
-    jobs: () => jobs.control.unended(),
-    retentionMs: settings.log.retentionMs,
-    clock,
-    logger,
-  });
-  teardown.add({ name: "retention", share: 0.01, stop: stopRetention });
+  if (duties.delivers) {
+    const { retentionMs } = settings.log;
+    const stopRetention = startRetention({ log, jobs: () => jobs.control.unended(), retentionMs, clock, logger });
+    teardown.add({ name: "retention", share: 0.01, stop: stopRetention });
+  }
 
   const orphans = { log, tenants: () => revision.tenants, metrics: metrics.lanes, clock, logger };
   await warnOfOrphans(orphans);
 
+  const sharing = await shareIfShared(options);
+  const door = createDoor(revision, clock, sharing && ((tenantId) => sharing.shareOf(tenantId)));
   const admission = createAdmission(revision);
   /** Those of the configuration and those made since; gives the time at which that changes by itself. */
   const admit = (): number | undefined => {
@@ -111,23 +127,6 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     admission.apply({ tenants });
     return changesAt;
   };
-  const live = await followControl({
-    control: log.control,
-    clock,
-    logger,
-    async load() {
-      stored = await loadStoredKeys(log.control);
-      const next = await pausedLanes(log.control);
-      if (next.join() !== paused.join()) await workers.hold(next);
-      paused = next;
-      return admit();
-    },
-  });
-  teardown.add({ name: "the watch of keys and lanes", share: 0.01, stop: () => live.stop() });
-  const ids = createIds({ clock, randomFill: randomFillSync });
-  const door = createDoor(revision, clock);
-  const stopBacklog = watchBacklog({ log, door, tenants: () => revision.tenants, clock, logger });
-  teardown.add({ name: "the watch of backlogs", share: 0.01, stop: stopBacklog });
   const serially = oneAtATime();
   const run = (next: Revision): Promise<void> => workers.apply(trials.beside(next));
   const open = (): void => {
@@ -156,17 +155,41 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   });
   teardown.add({ name: "trials", share: 0.01, stop: async () => trials.stop() });
   await book.attach({ apply, state: () => config });
+  const live = await followControl({
+    control: log.control,
+    clock,
+    logger,
+    async load() {
+      stored = await loadStoredKeys(log.control);
+      const next = await pausedLanes(log.control);
+      if (next.join() !== paused.join()) await workers.hold(next);
+      paused = next;
+      jobs.changed();
+      await followBook(options);
+      return admit();
+    },
+  });
+  teardown.add({ name: "the watch of keys and lanes", share: 0.01, stop: () => live.stop() });
+  const ids = createIds({ clock, randomFill: randomFillSync });
+  const sharingState = sharing && (() => sharing.state());
+  const ownTrials = options.sharedAs === undefined ? trials : NO_TRIALS;
+  const admin = { log, book, workers, live, jobs: jobs.control, revision: () => revision, trials: ownTrials, clock };
   const ops = await startOps({
     ...settings.ops,
     checks: [{ name: "log", check: () => log.probe() }],
+    details: () => ({ role, ...(sharingState && duties.takesEvents ? { quotas: sharingState() } : {}) }),
     draining: () => draining,
     metrics: async () => {
-      await measureResting({ ...orphans, paused: () => paused });
-      await measureLedger({ log, metrics, logger });
+      // Of the log as a whole: told by one role alone, so that processes can be added up.
+      if (duties.administers) {
+        await measureResting({ ...orphans, paused: () => paused });
+        await measureLedger({ log, metrics, logger });
+      }
+      if (sharingState && duties.takesEvents) metrics.sharing(sharingState());
       return mergeMetrics([await metrics.collect(), ...(await workers.scrape())]);
     },
     metricsContentType: METRICS_CONTENT_TYPE,
-    admin: adminPorts({ log, book, workers, live, jobs: jobs.control, revision: () => revision, trials, clock }),
+    admin: duties.administers ? adminPorts(admin) : undefined,
     ids,
     logger,
     clock,
@@ -177,34 +200,20 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     shareMax: OPS_SHARE,
     stop: (deadlineMs) => ops.close(deadlineMs),
   });
-
-  const http = await startHttp({
-    host: settings.http.host,
-    port: settings.http.port,
-    ingestor: createIngestor({ log, metrics: metrics.ingest }),
-    admission,
-    door,
-    capacity: options.capacity,
-    fate: (tenantId, id) => fateOf({ reader: log, lanes: log }, tenantId, id),
-    limits: () => revision.limits,
-    ids,
-    logger,
-    metrics: metrics.ingest,
-    clock,
-  });
+  const dataUrl = duties.takesEvents
+    ? await openDoor(options, { admission, door, ids, limits: () => revision.limits, tenants: () => revision.tenants })
+    : undefined;
   teardown.add({
-    name: "requests",
-    share: 0.1,
-    shareMax: DRAIN_SHARE_MAX,
-    stop(deadlineMs) {
+    name: "readiness",
+    share: 0,
+    stop() {
       draining = true;
-      return http.drain(deadlineMs);
     },
   });
   metrics.config.running(revision.number);
 
   return {
-    dataUrl: url(http.address),
+    dataUrl,
     opsUrl: url(ops.address),
     get revision() {
       return revision.number;
@@ -215,6 +224,62 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     },
     failed: failed.promise,
   };
+}
+
+async function shareIfShared({
+  log,
+  sharedAs,
+  role,
+  clock,
+  logger,
+  teardown,
+}: GatewayOptions): Promise<Sharing | undefined> {
+  if (sharedAs === undefined) return undefined;
+  const sharing = await startSharing({ control: log.control, instance: sharedAs.instance, role, clock, logger });
+  teardown.add({ name: "the place among the processes", share: 0.01, stop: () => sharing.stop() });
+  return sharing;
+}
+
+/** What runs stays when another process applied what can't run here. */
+async function followBook({ book, logger, metrics }: GatewayOptions): Promise<void> {
+  try {
+    const number = await book.follow();
+    if (number !== undefined) logger.info({ revision: number }, "configuration changed by another process");
+  } catch (error) {
+    metrics.config.refused();
+    logger.error({ error }, "the configuration that another process applied can't run here; the running one stays");
+  }
+}
+
+interface DoorParts {
+  readonly admission: Admission;
+  readonly door: Door;
+  readonly ids: Ids;
+  readonly limits: () => Revision["limits"];
+  readonly tenants: () => Revision["tenants"];
+}
+
+/** The data port; its base URL. */
+async function openDoor(options: GatewayOptions, parts: DoorParts): Promise<string> {
+  const { settings, log, metrics, logger, clock, capacity, teardown } = options;
+  const { admission, door, ids, limits, tenants } = parts;
+  const stopBacklog = watchBacklog({ log, door, tenants, clock, logger });
+  teardown.add({ name: "the watch of backlogs", share: 0.01, stop: stopBacklog });
+  const http = await startHttp({
+    host: settings.http.host,
+    port: settings.http.port,
+    ingestor: createIngestor({ log, metrics: metrics.ingest }),
+    fate: (tenantId, id) => fateOf({ reader: log, lanes: log }, tenantId, id),
+    metrics: metrics.ingest,
+    ...{ admission, door, capacity, limits, ids, logger, clock },
+  });
+  teardown.add({
+    name: "requests",
+    share: 0.1,
+    shareMax: DRAIN_SHARE_MAX,
+    stop: (deadlineMs) => http.drain(deadlineMs),
+  });
+  return url(http.address);
 }
 
 function stateOf(revision: Revision, clock: Clock): Omit<ConfigState, "origin"> {

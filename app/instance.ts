@@ -6,7 +6,6 @@ import type { Logger } from "../core/environment.ts";
 import type { LogMetrics } from "../core/ingestion/metrics.ts";
 import { Capacity, EVENT_COST } from "../core/qps/capacity.ts";
 import { openEmbeddedLog } from "../drivers/embedded/index.ts";
-import type { EmbeddedLog } from "../drivers/embedded/index.ts";
 import type { ProcessLogger } from "../observability/logger.ts";
 import { createMetrics } from "../observability/metrics.ts";
 import type { Metrics } from "../observability/metrics.ts";
@@ -15,11 +14,14 @@ import { PLUGINS } from "../plugins/registry.ts";
 import { ConfigBook } from "./config-book.ts";
 import { startGateway } from "./gateway.ts";
 import type { Gateway } from "./gateway.ts";
+import type { ProcessLog, SharedAs } from "./process-log.ts";
+import type { Role } from "./roles.ts";
 import type { Teardown } from "./teardown.ts";
 import { VERSION } from "./version.ts";
 
 export interface InstanceOptions extends Opened {
   readonly config: LoadedConfig;
+  readonly role: Role;
   /** The file to follow, and how to read it again; absent when there is none. */
   readonly reload?: { readonly file: string; readonly load: () => Promise<ParseResult> } | undefined;
   /** Reads a text as the file is read. */
@@ -36,8 +38,9 @@ export interface OpenLogOptions {
 
 /** What is there before the gateway, and outlives it. */
 export interface Opened {
-  /** With the lock on its folder. */
-  readonly log: EmbeddedLog;
+  readonly log: ProcessLog;
+  /** Absent: no other process has this log. */
+  readonly sharedAs?: SharedAs | undefined;
   readonly metrics: Metrics;
   readonly capacity: Capacity;
 }
@@ -70,14 +73,15 @@ function told(metrics: LogMetrics, capacity: Capacity): LogMetrics["commit"] {
 
 /** Starts the gateway on its log and follows the configuration's file. */
 export async function startInstance(options: InstanceOptions): Promise<Gateway> {
-  const { config, log, metrics, capacity, logger, teardown } = options;
+  const { config, log, sharedAs, role, metrics, capacity, logger, teardown } = options;
   logger.addSecrets(config.secrets);
   const onSecrets = (secrets: readonly string[]): void => logger.addSecrets(secrets);
   const parts = { control: log.control, parse: options.parse, plugins: PLUGINS, onSecrets, clock: systemClock };
   const book = await ConfigBook.open(parts, config);
   // The log is open already, where the file says.
   const settings = { ...book.running.settings, log: config.settings.log };
-  const gateway = await startGateway({ settings, book, log, metrics, capacity, logger, clock: systemClock, teardown });
+  const own = { settings, book, log, sharedAs, role, metrics, capacity };
+  const gateway = await startGateway({ ...own, logger, clock: systemClock, teardown });
   await follow(options, { gateway, book });
   return gateway;
 }

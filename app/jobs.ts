@@ -7,16 +7,20 @@ import type { Revision } from "../core/ingestion/revision.ts";
 export interface JobsOptions {
   readonly log: IngestionLog;
   readonly revision: () => Pick<Revision, "tenants">;
-  /** Makes the workers run the lanes of these jobs, and of no others. */
-  readonly run: (orders: readonly JobOrder[]) => Promise<void>;
+  /** Makes the workers run the lanes of these jobs, and of no others; absent where other processes do that. */
+  readonly run: ((orders: readonly JobOrder[]) => Promise<void>) | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  /** A job was changed here: for other processes to look. */
+  readonly onChange: () => Promise<void>;
 }
 
 export interface Jobs {
   /** Changes take effect at once. */
   readonly control: JobControl;
+  /** Something was changed, here or by another process. */
+  changed(): void;
   stop(): Promise<void>;
 }
 
@@ -28,26 +32,37 @@ const RETRY_MS = 1_000;
 export function startJobs(options: JobsOptions): Jobs {
   const { log, revision, clock, random } = options;
   const control = createJobControl({ reader: log, lanes: log, control: log.control, revision, clock, random });
-  const loop = new Loop(options, control);
-  const done = loop.run();
+  const { run } = options;
+  const loop = run && new Loop({ ...options, run }, control);
+  const done = loop?.run();
+  const changed = (): void => {
+    control.reread();
+    loop?.poke();
+  };
   return {
-    control: poking(control, () => loop.poke()),
+    control: telling(control, async () => {
+      loop?.poke();
+      await options.onChange();
+    }),
+    changed,
     async stop() {
-      loop.stop();
+      loop?.stop();
       await done;
     },
   };
 }
 
+type LoopOptions = JobsOptions & { readonly run: NonNullable<JobsOptions["run"]> };
+
 class Loop {
-  readonly #options: JobsOptions;
+  readonly #options: LoopOptions;
   readonly #control: JobControl;
   readonly #stopped = new AbortController();
   /** Aborted by whatever makes it worth looking again. */
   #pause = new AbortController();
   #told = "[]";
 
-  constructor(options: JobsOptions, control: JobControl) {
+  constructor(options: LoopOptions, control: JobControl) {
     this.#options = options;
     this.#control = control;
   }
@@ -91,16 +106,15 @@ function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }
 
-/** The same control; after each change it is looked at anew. */
-function poking(control: JobControl, poke: () => void): JobControl {
+/** The same control, which tells of each change. */
+function telling(control: JobControl, tell: () => Promise<void>): JobControl {
   const then = async <T>(change: Promise<T>): Promise<T> => {
     const result = await change;
-    poke();
+    await tell();
     return result;
   };
   return {
-    create: (spec) => control.create(spec),
-    plan: (spec) => control.plan(spec),
+    create: (spec) => then(control.create(spec)),
     get: (id) => control.get(id),
     list: (tenantId) => control.list(tenantId),
     start: (id, version) => then(control.start(id, version)),
@@ -111,5 +125,7 @@ function poking(control: JobControl, poke: () => void): JobControl {
     progress: (job) => control.progress(job),
     step: () => control.step(),
     unended: () => control.unended(),
+    reread: () => control.reread(),
+    plan: (spec) => control.plan(spec),
   };
 }

@@ -6,9 +6,9 @@ import { openMemoryLog } from "../drivers/memory/index.ts";
 import { claimOn, commitOne } from "../tests/conformance/log-fixtures.ts";
 import { SimClock } from "../tests/helpers/sim-clock.ts";
 import { appendEvents } from "../tests/helpers/worker-bench.ts";
-import { trimOnce } from "./retention.ts";
+import { trimInTurn } from "./retention.ts";
 
-const RETENTION_MS = 1_000;
+const RETENTION_MS = 3_600_000;
 const STREAM: Stream = { tenantId: "shop", partition: 0 };
 const LANE: LaneId = { stream: STREAM, sink: "raw" };
 
@@ -20,7 +20,8 @@ async function setUp() {
   await clock.advance(2 * RETENTION_MS);
   await appendEvents(log, "shop", { count: 1, prefix: "new" });
   const first = async (jobs: readonly Pick<Job, "lanes">[] = []) => {
-    await trimOnce({ log, jobs: async () => jobs, retentionMs: RETENTION_MS, clock });
+    await clock.advance(60_000);
+    await trimInTurn({ log, jobs: async () => jobs, retentionMs: RETENTION_MS, clock });
     return (await log.bounds(STREAM)).first;
   };
   return { log, first };
@@ -78,4 +79,22 @@ test("a job's lane is forgotten when its job has ended, its events are gone and 
   expect(await jobs()).toEqual(["replay-1", "replay-2", "replay-3"]);
   expect(await first()).toBe(4);
   expect(await jobs()).toEqual(["replay-2", "replay-3"]);
+});
+
+test("of several processes one trims in a round", async () => {
+  const clock = new SimClock();
+  const log = openMemoryLog({ clock });
+  let trims = 0;
+  const jobs = async () => {
+    trims += 1;
+    return [];
+  };
+  const trim = () => trimInTurn({ log, jobs, retentionMs: RETENTION_MS, clock });
+  await trim();
+  const once = trims;
+  await trim();
+  expect(trims).toBe(once);
+  await clock.advance(60_000);
+  await Promise.all([trim(), trim(), trim()]);
+  expect(trims).toBe(2 * once);
 });

@@ -1,4 +1,6 @@
+import { isErrorCode } from "../core/canonical/errors.ts";
 import type { Clock, Logger } from "../core/environment.ts";
+import { readDocument } from "../core/ingestion/control.ts";
 import type { Job } from "../core/ingestion/jobs.ts";
 import type { IngestionLog, StreamKey } from "../core/ingestion/log.ts";
 import { laneKey, streamKey } from "../core/ingestion/log.ts";
@@ -6,7 +8,7 @@ import { laneKey, streamKey } from "../core/ingestion/log.ts";
 export interface RetentionOptions {
   readonly log: Pick<
     IngestionLog,
-    "lanes" | "jobLanes" | "loadLane" | "dropLane" | "bounds" | "knownStreams" | "seek" | "trim"
+    "lanes" | "jobLanes" | "loadLane" | "dropLane" | "bounds" | "knownStreams" | "seek" | "trim" | "control"
   >;
   /** Those that have not ended: what they still want to deliver again stays. */
   readonly jobs: () => Promise<readonly Pick<Job, "lanes">[]>;
@@ -17,13 +19,13 @@ export interface RetentionOptions {
 
 const INTERVAL_MS = 60_000;
 
-/** Trims the log once a minute. Returns what stops it. */
+/** Trims the log once a minute, whichever of its processes does it. Returns what stops it. */
 export function startRetention(options: RetentionOptions): () => Promise<void> {
   const stopped = new AbortController();
   const loop = async () => {
     while (!stopped.signal.aborted) {
       await options.clock.sleep(INTERVAL_MS, stopped.signal);
-      if (!stopped.signal.aborted) await trimOnce(options).catch((error: unknown) => warn(options.logger, error));
+      if (!stopped.signal.aborted) await trimInTurn(options).catch((error: unknown) => warn(options.logger, error));
     }
   };
   const done = loop();
@@ -31,6 +33,22 @@ export function startRetention(options: RetentionOptions): () => Promise<void> {
     stopped.abort();
     await done;
   };
+}
+
+const TURN = "retention";
+
+/** Trims, unless another process did or does it in this round. */
+export async function trimInTurn(options: Omit<RetentionOptions, "logger">): Promise<void> {
+  const { log, clock } = options;
+  const { value, version } = await readDocument<{ readonly at: number }>(log.control, TURN);
+  if (value !== undefined && clock.now() - value.at < INTERVAL_MS / 2) return;
+  try {
+    await log.control.put(TURN, { at: clock.now() }, version);
+  } catch (error) {
+    if (isErrorCode(error, "version_conflict")) return;
+    throw error;
+  }
+  await trimOnce(options);
 }
 
 /**

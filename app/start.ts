@@ -7,12 +7,17 @@ import { PLUGINS } from "../plugins/registry.ts";
 import { openLog, startInstance } from "./instance.ts";
 import { runLifecycle } from "./lifecycle.ts";
 import { pluginDefaults } from "./plugin-defaults.ts";
+import type { Role } from "./roles.ts";
 import { startFailure } from "./start-failure.ts";
 
 export interface StartOptions {
   readonly config: string;
-  readonly role: "all";
+  readonly role: Role;
 }
+
+const WRONG_USAGE = 2;
+const ONE_PROCESS = `PulseGate did not start: the embedded log belongs to one process, which must do everything; the role ROLE needs a log that processes share.
+Next: start with --role all, or set log.driver to redis in the configuration.`;
 
 /** `pulsegate start`: runs until SIGTERM or SIGINT. Returns the exit code. */
 export async function runStart({ config: file, role }: StartOptions): Promise<number> {
@@ -31,6 +36,10 @@ export async function runStart({ config: file, role }: StartOptions): Promise<nu
     for (const problem of loaded.problems) console.error(formatProblem(problem));
     return 1;
   }
+  if (role !== "all" && loaded.config.settings.log.driver === "embedded") {
+    console.error(ONE_PROCESS.replaceAll("ROLE", role));
+    return WRONG_USAGE;
+  }
   const logger = createLogger({ level: loaded.config.settings.logging.level, fields: { role } });
   logger.addSecrets(loaded.config.secrets);
   try {
@@ -39,7 +48,7 @@ export async function runStart({ config: file, role }: StartOptions): Promise<nu
       const opened = await openLog({ config: loaded.config, logger, teardown });
       asked.throwIfAborted();
       const reload = { file, load };
-      const gateway = await startInstance({ config: loaded.config, reload, parse, ...opened, logger, teardown });
+      const gateway = await startInstance({ config: loaded.config, role, reload, parse, ...opened, logger, teardown });
       logger.info({ data: gateway.dataUrl, ops: gateway.opsUrl, revision: gateway.revision }, "ready");
       return gateway;
     });

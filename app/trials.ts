@@ -114,6 +114,19 @@ export class Trials implements TrialsPort {
   }
 }
 
+/** Where several processes share the log: the tenants of a trial are known to one alone. */
+export const NO_TRIALS: TrialsPort = {
+  begin: async () => {
+    throw new PulseGateError(
+      "conflict",
+      "trials need a process that has its log alone: other processes share this one",
+    );
+  },
+  end: async (id) => {
+    throw new PulseGateError("not_found", `there is no trial ${id}`);
+  },
+};
+
 /** Drops the lanes of trials that a process left behind; to be called before anyone works on lanes. */
 export async function clearTrials(options: Pick<TrialOptions, "log" | "configured">): Promise<void> {
   const { value: ids = [] } = await readDocument<string[]>(options.log.control, KEY);

@@ -256,6 +256,15 @@ export const METRICS = {
     seriesMax: 1,
     help: "Changes of the configuration that were refused because they are not valid.",
   },
+  quotaSharing: {
+    name: "pulsegate_quota_sharing_info",
+    type: "gauge",
+    unit: "1",
+    labels: ["state", "processes"],
+    seriesMax: 2,
+    merge: "max",
+    help: "1 for how quotas are kept over processes: shared, or alone while the others can't be reached, each with an equal part; and for how many processes take events, as far as is known.",
+  },
   buildInfo: {
     name: "pulsegate_build_info",
     type: "gauge",

@@ -27,6 +27,8 @@ export interface Metrics {
   /** What all lanes' accounts are off by, in events. */
   ledger(imbalance: number): void;
   readonly config: { running(revision: number): void; refused(): void };
+  /** How this process shares the quotas with others that take events. */
+  sharing(state: { readonly sharing: string; readonly processes: number }): void;
   /** The state of this thread's metrics now. */
   collect(): Promise<MetricsSnapshot>;
 }
@@ -53,6 +55,10 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     plugin: (name) => pluginMetrics(families, name),
     ledger: ledgerMetrics(families),
     config: configMetrics(families),
+    sharing: ({ sharing, processes }) => {
+      families.quotaSharing.clear();
+      families.quotaSharing.cell(sharing, String(processes)).value = 1;
+    },
     collect: async () => {
       lanes.refresh();
       return registry.getMetricsAsJSON();

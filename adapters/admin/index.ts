@@ -30,12 +30,15 @@ export interface OpsOptions {
   readonly port: number;
   /** What `/readyz` runs: at least the log's probe. */
   readonly checks: readonly HealthCheck[];
+  /** Told by `/readyz` beside its checks. */
+  readonly details?: (() => Readonly<Record<string, unknown>>) | undefined;
   /** From then on `/readyz` answers 503, so that balancers look elsewhere; `/livez` stays. */
   readonly draining?: (() => boolean) | undefined;
   /** Prometheus text. */
   readonly metrics: () => Promise<string>;
   readonly metricsContentType: string;
-  readonly admin: AdminPorts;
+  /** Absent where other processes serve the admin API. */
+  readonly admin?: AdminPorts | undefined;
   readonly ids: Pick<Ids, "traceId">;
   readonly logger: Logger;
   readonly clock: Clock;
@@ -69,7 +72,7 @@ export async function startOps(options: OpsOptions): Promise<OpsServer> {
   const refuseOtherMethods = knownPaths(app);
   addProbes(app, options);
   refuseOtherMethods();
-  await addAdminRoutes(app, options.admin);
+  if (options.admin !== undefined) await addAdminRoutes(app, options.admin);
   await app.listen({ host: options.host, port: options.port });
   const { address, port } = app.server.address() as AddressInfo;
   return { address: { host: address, port }, close: (deadlineMs) => close(app, options.logger, deadlineMs) };
@@ -88,7 +91,7 @@ async function close(app: FastifyInstance, logger: Logger, deadlineMs: number): 
   }
 }
 
-function addErrorHandlers(app: FastifyInstance, { logger }: OpsOptions): void {
+function addErrorHandlers(app: FastifyInstance, { logger, admin }: OpsOptions): void {
   app.setErrorHandler(async (thrown, request, reply) => {
     const error = asPulseGateError(thrown);
     if (error.code === "internal") {
@@ -97,7 +100,9 @@ function addErrorHandlers(app: FastifyInstance, { logger }: OpsOptions): void {
     await sendProblem(reply, error);
   });
   app.setNotFoundHandler(async (request, reply) => {
-    await sendProblem(reply, new PulseGateError("not_found", `no ${request.url} here`));
+    const isElsewhere = admin === undefined && request.url.startsWith("/admin/");
+    const next = isElsewhere ? ": the admin API is with the processes of the roles admin and all" : "";
+    await sendProblem(reply, new PulseGateError("not_found", `no ${request.url} here${next}`));
   });
 }
 
@@ -113,7 +118,7 @@ function addProbes(app: FastifyInstance, options: OpsOptions): void {
     if (options.draining?.() === true) return reply.code(503).send({ status: "draining", checks: [] });
     const result = await readiness();
     if (result.status !== "ready") reply.code(503).header("retry-after", 1);
-    return result;
+    return { ...result, ...options.details?.() };
   });
   app.get("/metrics", async (_request, reply) => reply.type(options.metricsContentType).send(await options.metrics()));
 }

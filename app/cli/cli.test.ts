@@ -59,7 +59,7 @@ describe("usage", () => {
     [["dlq", "list", "--limit", "0"], /whole number from 1 to 500/],
     [["dev", "--port", "70000"], /whole number from 0 to 65535/],
     [["start"], /required option '--config <file>'/],
-    [["start", "--config", "x", "--role", "boss"], /Allowed choices are all/],
+    [["start", "--config", "x", "--role", "boss"], /Allowed choices are api, worker, admin, all/],
     [["events", "get"], /missing required argument/],
     [["send"], /give either one event as JSON or --file/],
     [["send", "{}"], /no API key to send with/],

@@ -1,5 +1,6 @@
 import { Argument, Command, Option } from "commander";
 import type { DevOptions } from "../dev.ts";
+import { ROLES } from "../roles.ts";
 import type { StartOptions } from "../start.ts";
 import { dataOption, examples, jsonOption, wholeNumber } from "./options.ts";
 import { addAdmin, addCompletion, addRunningConfig } from "./program-admin.ts";
@@ -50,10 +51,10 @@ function addServers(program: Command, { onExitCode }: ProgramOptions): void {
     .command("start")
     .description("run PulseGate with a configuration, for production")
     .requiredOption("--config <file>", "configuration")
-    .addOption(new Option("--role <role>", "what this process does").choices(["all"]).default("all"))
+    .addOption(new Option("--role <role>", "what this process does").choices(ROLES).default("all"))
     .addHelpText(
       "after",
-      examples("pulsegate start --config pulsegate.yaml", "pulsegate start --config pulsegate.yaml --role all"),
+      examples("pulsegate start --config pulsegate.yaml", "pulsegate start --config pulsegate.yaml --role worker"),
     )
     .action(async (options: StartOptions) => {
       const { runStart } = await import("../start.ts");

@@ -47,8 +47,10 @@ export interface JobControl {
    * To be called after every change and every moment while a job runs.
    */
   step(): Promise<JobOrder[]>;
-  /** Jobs that hold events back from being trimmed: all that have not ended. */
+  /** Jobs that hold events back from being trimmed: all that have not ended, those of other processes too. */
   unended(): Promise<Job[]>;
+  /** Another process may have made jobs: they are looked for anew. */
+  reread(): void;
 }
 
 export function createJobControl(options: JobControlOptions): JobControl {
@@ -60,7 +62,7 @@ const RADIX = 36;
 
 class Control implements JobControl {
   readonly #options: JobControlOptions;
-  /** Ids of the jobs that have not ended; this process is the only one that makes any. */
+  /** Ids of the jobs that have not ended, as far as this process has made them or read of them. */
   #unended: Promise<Set<string>> | undefined;
 
   constructor(options: JobControlOptions) {
@@ -73,7 +75,8 @@ class Control implements JobControl {
     const plan = await this.#plan(id, spec);
     const job: Job = { id, spec, state: "planned", ...plan, createdAt: clock.now() };
     // Before it is there: what is stored by a call that failed holds back events as well.
-    (await this.#ids()).add(id);
+    const ids = await this.#ids();
+    ids.add(id);
     return { job, version: await control.put(PREFIX + id, job, 0) };
   }
 
@@ -174,8 +177,14 @@ class Control implements JobControl {
   }
 
   async unended(): Promise<Job[]> {
+    // What holds events back must not be missed, whoever made it.
+    this.reread();
     const jobs = await Promise.all([...(await this.#ids())].map(async (id) => (await this.#find(id))?.job));
     return jobs.flatMap((job) => (job === undefined || isEnded(job) ? [] : job));
+  }
+
+  reread(): void {
+    this.#unended = undefined;
   }
 
   /** Somebody else may have changed it since: then it is looked at again at the next step. */
@@ -241,9 +250,12 @@ class Control implements JobControl {
     this.#unended ??= this.list().then(
       (all) => new Set(all.filter(({ job }) => !isEnded(job)).map(({ job }) => job.id)),
     );
+    const asked = this.#unended;
     // A log that could not be read is asked again.
-    this.#unended.catch(() => (this.#unended = undefined));
-    return this.#unended;
+    asked.catch(() => {
+      if (this.#unended === asked) this.#unended = undefined;
+    });
+    return asked;
   }
 }
 

@@ -1,6 +1,8 @@
 import type { Clock } from "../environment.ts";
 import type { QuotaConfig } from "../ingestion/revision.ts";
+import type { Rate } from "./shared-tokens.ts";
 import { TokenBucket } from "./token-bucket.ts";
+import type { Tokens } from "./token-bucket.ts";
 
 /** A limit that a tenant can run into: its name on every wire. */
 export type QuotaPolicy = "events" | "bytes" | "requests" | "backlog";
@@ -26,28 +28,39 @@ const REQUESTS_RETRY_MS = 1000;
 /** A backlog shrinks as its lanes deliver: it is looked at again about so often. */
 const BACKLOG_RETRY_MS = 1000;
 
-/** One tenant's quotas at the door. Monotonic times come from the clock. */
+/** Where the tokens of one tenant come from when several processes share its quota. */
+export interface QuotaShare {
+  tokens(policy: "events" | "bytes", rate: Rate): Tokens;
+  /** How many processes share it, as far as is known. */
+  readonly processes: number;
+}
+
+/** One tenant's quotas at the door: of this process alone, or its part of them. Monotonic times come from the clock. */
 export class TenantQuota {
   readonly #clock: Clock;
   readonly #config: QuotaConfig;
-  readonly #events: TokenBucket | undefined;
-  readonly #bytes: TokenBucket | undefined;
+  readonly #share: QuotaShare | undefined;
+  readonly #events: Tokens | undefined;
+  readonly #bytes: Tokens | undefined;
   #requests = 0;
   #isBehind = false;
 
-  constructor(config: QuotaConfig, clock: Clock) {
+  constructor(config: QuotaConfig, clock: Clock, share?: QuotaShare) {
     const now = clock.monotonic();
+    const tokens = (policy: "events" | "bytes", rate: Rate): Tokens =>
+      share?.tokens(policy, rate) ?? new TokenBucket({ ...rate, now });
     this.#clock = clock;
     this.#config = config;
-    this.#events = config.events && new TokenBucket({ ...config.events, now });
-    this.#bytes = config.bytes && new TokenBucket({ ...config.bytes, now });
+    this.#share = share;
+    this.#events = config.events && tokens("events", config.events);
+    this.#bytes = config.bytes && tokens("bytes", config.bytes);
   }
 
   /** Levels and requests under way of the quota that this one takes the place of. */
   continueFrom(before: TenantQuota): this {
     const now = this.#clock.monotonic();
-    if (before.#events !== undefined) this.#events?.continueFrom(before.#events, now);
-    if (before.#bytes !== undefined) this.#bytes?.continueFrom(before.#bytes, now);
+    continueTokens(before.#events, this.#events, now);
+    continueTokens(before.#bytes, this.#bytes, now);
     this.#isBehind = before.#isBehind;
     return this;
   }
@@ -75,7 +88,7 @@ export class TenantQuota {
   #refusal(now: number): QuotaRefusal | undefined {
     const eventsMs = this.#events?.waitMs(now) ?? 0;
     const bytesMs = this.#bytes?.waitMs(now) ?? 0;
-    const isCrowded = this.#requests >= (this.#config.requestsInFlight ?? Number.POSITIVE_INFINITY);
+    const isCrowded = this.#requests >= (this.#requestsMax ?? Number.POSITIVE_INFINITY);
     if (eventsMs === 0 && bytesMs === 0 && !isCrowded && !this.#isBehind) return undefined;
     const policies: QuotaPolicy[] = [];
     if (eventsMs > 0) policies.push("events");
@@ -103,10 +116,17 @@ export class TenantQuota {
     return this.#config.events?.burst;
   }
 
+  /** Of this process: an equal share. */
+  get #requestsMax(): number | undefined {
+    const { requestsInFlight } = this.#config;
+    return requestsInFlight && Math.ceil(requestsInFlight / (this.#share?.processes ?? 1));
+  }
+
   states(): QuotaState[] {
     const now = this.#clock.monotonic();
     const states: QuotaState[] = [];
-    const { events, bytes, requestsInFlight } = this.#config;
+    const { events, bytes } = this.#config;
+    const requestsInFlight = this.#requestsMax;
     if (events !== undefined && this.#events !== undefined)
       states.push(rate("events", events.perSecond, this.#events.available(now)));
     if (bytes !== undefined && this.#bytes !== undefined)
@@ -117,6 +137,11 @@ export class TenantQuota {
     }
     return states;
   }
+}
+
+/** Shared ones go on by themselves. */
+function continueTokens(before: Tokens | undefined, next: Tokens | undefined, now: number): void {
+  if (before instanceof TokenBucket && next instanceof TokenBucket) next.continueFrom(before, now);
 }
 
 function rate(policy: QuotaPolicy, quota: number, remaining: number): QuotaState {

@@ -1,3 +1,13 @@
+/** What is taken from by whoever finds a whole token; see `TokenBucket`. All times are monotonic milliseconds. */
+export interface Tokens {
+  /** Whole tokens that may be taken now; 0 while there is a debt. */
+  available(now: number): number;
+  /** Takes tokens, whether they are there or not. */
+  charge(now: number, tokens: number): void;
+  /** Milliseconds until there is a whole token; 0 when there is one. */
+  waitMs(now: number): number;
+}
+
 export interface BucketOptions {
   /** Tokens that come back per second. */
   readonly perSecond: number;
@@ -13,7 +23,7 @@ export interface BucketOptions {
  * than `burst + perSecond × t` and one debt pass in any time t, and nothing that is due is lost.
  * All times are monotonic milliseconds, passed in.
  */
-export class TokenBucket {
+export class TokenBucket implements Tokens {
   readonly #perMs: number;
   readonly #burst: number;
   #level: number;
@@ -26,18 +36,15 @@ export class TokenBucket {
     this.#at = now;
   }
 
-  /** Whole tokens that may be taken now; 0 while there is a debt. */
   available(now: number): number {
     return Math.max(0, Math.floor(this.#levelAt(now) + ROUNDING));
   }
 
-  /** Takes tokens, whether they are there or not. */
   charge(now: number, tokens: number): void {
     this.#level = this.#levelAt(now) - tokens;
     this.#at = Math.max(now, this.#at);
   }
 
-  /** Milliseconds until there is a whole token; 0 when there is one. */
   waitMs(now: number): number {
     const missing = 1 - this.#levelAt(now);
     return missing <= ROUNDING ? 0 : missing / this.#perMs;

@@ -149,3 +149,14 @@ test("a configuration that is no good is told whole, with places, and nothing st
   expect(stderr).toMatch(/bad\.yaml:4:\d+: .*nowhere_sink/);
   expect(stderr).toMatch(/bad\.yaml:5:\d+: .*/);
 });
+
+test.each(["api", "worker", "admin"])(
+  "the embedded log is not shared: the role %s is refused, with what to do",
+  async (role) => {
+    const dir = await tempDir();
+    const config = join(dir, "pulsegate.yaml");
+    await writeFile(config, yaml(dir, [{ id: "shop", key: "key-of-the-shop" }]));
+    const { code, stderr } = await spawnPulsegate(["start", "--config", config, "--role", role]).finished;
+    expect([code, stderr]).toEqual([2, expect.stringContaining("Next: start with --role all")]);
+  },
+);

@@ -1,0 +1,18 @@
+import { PulseGateError } from "../core/canonical/errors.ts";
+import type { WorkerPool } from "../workers/pool.ts";
+
+/** Of a process that leaves deliveries to others. */
+export const NO_WORKERS: WorkerPool = {
+  apply: async () => {},
+  hold: async () => {},
+  run: async () => {},
+  scrape: async () => [],
+  status: async () => [],
+  stop: async () => {},
+  skip: elsewhere,
+  preview: elsewhere,
+};
+
+async function elsewhere(): Promise<never> {
+  throw new PulseGateError("overloaded", "the workers are in other processes: this needs a process of the role all");
+}

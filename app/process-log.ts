@@ -1,0 +1,15 @@
+import type { IngestionLog } from "../core/ingestion/log.ts";
+
+/** A log as a process holds it, whichever driver it is. */
+export interface ProcessLog extends IngestionLog {
+  /** What a worker thread opens the log with: plain data. */
+  handle(worker: { readonly index: number; readonly count: number }): unknown;
+  /** Resolves with the reason once the log can take nothing more until the process is started anew. */
+  readonly failed: Promise<Error>;
+}
+
+/** How the log is shared with other processes. */
+export interface SharedAs {
+  /** Names this process among them. */
+  readonly instance: string;
+}

@@ -4,6 +4,7 @@ import { ROLES } from "../roles.ts";
 import type { StartOptions } from "../start.ts";
 import { dataOption, examples, jsonOption, wholeNumber } from "./options.ts";
 import { addAdmin, addCompletion, addRunningConfig } from "./program-admin.ts";
+import { addProve } from "./program-prove.ts";
 
 export interface ProgramOptions {
   readonly version: string;
@@ -22,6 +23,7 @@ export function createProgram(options: ProgramOptions): Command {
   addConfig(program);
   addSend(program);
   addAdmin(program);
+  addProve(program, options);
   addPlugins(program);
   addSql(program);
   addCompletion(program);

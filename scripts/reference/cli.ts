@@ -14,7 +14,7 @@ const EXIT_WORDS: Readonly<Record<keyof typeof EXIT, string>> = {
 const VARIABLES = [
   ["PULSEGATE_ADMIN_URL", "Base URL of the operations port, e.g. `http://127.0.0.1:8081`."],
   ["PULSEGATE_ADMIN_TOKEN", "A token of the admin API (`ops.tokens`)."],
-  ["PULSEGATE_URL", "Base URL of the data port, for `send`."],
+  ["PULSEGATE_URL", "Base URL of the data port, for `send` and `prove`."],
   ["PULSEGATE_KEY", "The API key, for `send`."],
   ["PULSEGATE_DATABASE_URL", "As `--database-url`."],
   ["PULSEGATE_DEBUG", "Set to anything: unexpected errors are shown with their stack."],

@@ -53,6 +53,8 @@ function logFailure(error: PulseGateError): StartFailure | undefined {
       return { what: error.message, next: "stop that process, or choose another data folder" };
     case "log_corrupt":
       return { what: error.message, next: "restore the folder from a backup, or move it away to begin anew" };
+    case "log_full":
+      return { what: "no space left for the ingestion log", next: "free some space, or choose another folder" };
     case "malformed_request":
       return { what: error.message, next: "mend the configuration and start again" };
     default:

@@ -30,6 +30,8 @@ export interface DevOptions {
   readonly opsPort: number;
   /** Absent: an embedded PostgreSQL in the data folder. */
   readonly databaseUrl?: string | undefined;
+  /** Of Redis; absent: what the file says, which is an embedded log unless told otherwise. */
+  readonly log?: string | undefined;
 }
 
 /** Stands for the database's address while a configuration is checked before there is a database. */
@@ -154,12 +156,18 @@ function atHome(config: LoadedConfig, options: DevOptions, { dataDir, adminToken
   const own: AdminToken = { id: "dev", role: "admin", sha256: hashApiKey(adminToken) };
   const settings = {
     ...config.settings,
-    log: { ...config.settings.log, path: join(dataDir, "log") },
+    log: { ...config.settings.log, path: join(dataDir, "log"), ...redisAt(options.log, config) },
     http: { ...config.settings.http, host: "127.0.0.1", port: options.port },
     ops: { host: "127.0.0.1", port: options.opsPort, tokens: [own, ...config.settings.ops.tokens] },
   };
   // The demo key is no secret, and as a word it is also the demo tenant's name.
   return { ...config, settings, secrets: config.secrets.filter((secret) => secret !== DEMO_KEY) };
+}
+
+function redisAt(url: string | undefined, { settings }: LoadedConfig): Partial<LoadedConfig["settings"]["log"]> {
+  if (url === undefined) return {};
+  const defaults = { prefix: "pg", durability: "strict", compression: "none", leaseMs: 10_000 } as const;
+  return { driver: "redis", redis: { ...defaults, ...settings.log.redis, connection: { url } } };
 }
 
 function usesDevBrokers({ draft }: LoadedConfig): boolean {

@@ -59,6 +59,7 @@ export interface GatewayOptions {
 /** Of the time to stop, for requests under way; the rest is for deliveries under way. */
 const DRAIN_SHARE_MAX = 0.5;
 const OPS_SHARE = 0.03;
+const RELAXED = "durability is relaxed: the log's backend may lose accepted events";
 
 /** One process: by its role it has the door on this thread, workers on theirs, the admin API on its operations port. */
 export interface Gateway {
@@ -176,7 +177,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const admin = { log, book, workers, live, jobs: jobs.control, revision: () => revision, trials: ownTrials, clock };
   const ops = await startOps({
     ...settings.ops,
-    checks: [{ name: "log", check: () => log.probe() }],
+    checks: [{ name: "log", check: () => log.probe(), note: () => log.durability && RELAXED }],
     details: () => ({ role, ...(sharingState && duties.takesEvents ? { quotas: sharingState() } : {}) }),
     draining: () => draining,
     metrics: async () => {

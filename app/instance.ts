@@ -1,3 +1,5 @@
+import { randomBytes } from "node:crypto";
+import { hostname } from "node:os";
 import type { LoadedConfig, ParseResult } from "../config/parse.ts";
 import { formatProblem } from "../config/problems.ts";
 import { changedSettings } from "../config/revision.ts";
@@ -6,6 +8,7 @@ import type { Logger } from "../core/environment.ts";
 import type { LogMetrics } from "../core/ingestion/metrics.ts";
 import { Capacity, EVENT_COST } from "../core/qps/capacity.ts";
 import { openEmbeddedLog } from "../drivers/embedded/index.ts";
+import { openRedisLog } from "../drivers/redis/index.ts";
 import type { ProcessLogger } from "../observability/logger.ts";
 import { createMetrics } from "../observability/metrics.ts";
 import type { Metrics } from "../observability/metrics.ts";
@@ -47,18 +50,22 @@ export interface Opened {
 
 export async function openLog({ config, logger, teardown }: OpenLogOptions): Promise<Opened> {
   const metrics = createMetrics({ build: { version: VERSION, node: process.version } });
-  const { path, dedupWindowMs, dedupBytesMax } = config.settings.log;
+  const { path, dedupWindowMs, dedupBytesMax, redis } = config.settings.log;
   const { memoryBytesMax } = config.settings.http;
   const capacity = new Capacity({ clock: systemClock, costMax: memoryBytesMax / UNDER_WAY });
   const options = {
-    ...{ path, dedupWindowMs, dedupBytesMax, clock: systemClock, logger },
+    ...{ clock: systemClock, logger },
     metrics: { ...metrics.log, commit: told(metrics.log, capacity) },
     // Tenants under their share come in beside those that fill the door: up to as much again.
     pendingBytesMax: (2 * memoryBytesMax) / UNDER_WAY,
   };
-  const log = await openEmbeddedLog(options);
+  const sharedAs = redis && { instance: `${hostname()}-${process.pid}-${randomBytes(4).toString("hex")}` };
+  const log: ProcessLog =
+    redis === undefined || sharedAs === undefined
+      ? await openEmbeddedLog({ ...options, path, windowMs: dedupWindowMs, dedupBytesMax })
+      : await openRedisLog({ ...options, ...redis, ...sharedAs, folder: path, windowMs: dedupWindowMs });
   teardown.add({ name: "the ingestion log", share: 0.1, stop: () => log.close() });
-  return { log, metrics, capacity };
+  return { log, sharedAs, metrics, capacity };
 }
 
 /** Part of the memory for what is under way: each event is there as a body, in canonical form and in a block. */

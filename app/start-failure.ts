@@ -51,6 +51,17 @@ function logFailure(error: PulseGateError): StartFailure | undefined {
   switch (error.code) {
     case "log_in_use":
       return { what: error.message, next: "stop that process, or choose another data folder" };
+    case "log_unsafe": {
+      const next = "run the commands in brackets, or set log.durability to relaxed to live with the loss";
+      return { what: error.message, next };
+    }
+    case "log_unavailable":
+      return (
+        (error.cause === undefined ? undefined : startFailure(error.cause)) ?? {
+          what: error.message,
+          next: "start Redis, or mend log.url in the configuration",
+        }
+      );
     case "log_corrupt":
       return { what: error.message, next: "restore the folder from a backup, or move it away to begin anew" };
     case "log_full":

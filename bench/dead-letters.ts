@@ -14,7 +14,7 @@ const PER_COMMIT = 1_000;
 const PAGE = 50;
 const LANE: LaneId = { stream: { tenantId: "bench", partition: 0 }, sink: "raw" };
 const QUIET = { debug() {}, info() {}, warn() {}, error() {} };
-const NO_METRICS = { commit() {}, dedup() {}, failed() {} };
+const NO_METRICS = { commit() {}, dedup() {}, failed() {}, alarm() {} };
 const T0 = Date.UTC(2026, 0, 1);
 
 export async function deadLetters({ rounds, seconds }: IngestOptions): Promise<unknown> {

@@ -8,7 +8,7 @@ import type { LogMetrics } from "../core/ingestion/metrics.ts";
 
 /** What the log's benchmarks share. */
 export const quiet: Logger = { debug() {}, info() {}, warn: console.warn, error: console.error };
-export const silent: LogMetrics = { commit() {}, dedup() {}, failed() {} };
+export const silent: LogMetrics = { commit() {}, dedup() {}, failed() {}, alarm() {} };
 export const benchClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),

@@ -25,6 +25,10 @@ export function checkMeaning(options: CheckOptions): Problem[] {
     for (const key of keys) checkKey(key, options.mode, report);
     checkSinks(listAt(options.value, [...path, "plugins", "sinks"]), report, options.plugins);
   }
+  const driver = valueAt(options.value, ["log", "driver"]);
+  if (driver === "redis" && valueAt(options.value, ["log", "url"]) === undefined) {
+    report(["log", "driver"], "the driver redis needs to know where Redis is", "add log.url: redis://host:6379");
+  }
   const tokens = listAt(options.value, ["ops", "tokens"]);
   unique(tokens, report, { what: "token", key: "id", hint: "each token needs an id of its own" });
   const known = tenants.map(({ value }) => valueAt(value, ["id"]));

@@ -121,7 +121,7 @@ tenants:
     expect(problemsOf(text)).toEqual([
       "pulsegate.yaml:1:10: version: only version 1 is known",
       'pulsegate.yaml:2:1: unknown key "htttp" (did you mean "http"?)',
-      'pulsegate.yaml:3:16: log.driver: only "embedded" is supported in this version',
+      "pulsegate.yaml:3:16: log.driver: the driver redis needs to know where Redis is (add log.url: redis://host:6379)",
       "pulsegate.yaml:3:34: log.retention: expected a time with its unit, like 500ms, 30s, 5m, 2h or 7d",
       "pulsegate.yaml:5:20: limits.event_bytes_max: expected a size, like 512KiB, 10MiB, 1GB or a whole number of bytes",
       "pulsegate.yaml:7:9: tenants[0].id: expected 1 to 128 letters, digits, _ . : or -",

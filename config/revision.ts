@@ -10,12 +10,14 @@ export type RevisionDraft = Omit<Revision, "number">;
 /** What is fixed at start; changes wait for a restart. */
 export interface ProcessSettings {
   readonly log: {
-    readonly driver: "embedded";
+    readonly driver: "embedded" | "redis";
     /** Absolute. */
     readonly path: string;
     readonly retentionMs: number;
     readonly dedupWindowMs: number;
     readonly dedupBytesMax: number;
+    /** Set for the driver `redis`. */
+    readonly redis?: RedisSettings | undefined;
   };
   readonly http: { readonly host: string; readonly port: number; readonly memoryBytesMax: number };
   readonly ops: {
@@ -27,6 +29,20 @@ export interface ProcessSettings {
   readonly workers: { readonly threads: number };
   readonly logging: { readonly level: "debug" | "info" | "warn" | "error" };
   readonly shutdownGraceMs: number;
+}
+
+export interface RedisSettings {
+  readonly connection: {
+    readonly url: string;
+    readonly username?: string | undefined;
+    readonly password?: string | undefined;
+    readonly sentinelPassword?: string | undefined;
+    readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string } | undefined;
+  };
+  readonly prefix: string;
+  readonly durability: "strict" | "relaxed";
+  readonly compression: "none" | "zstd";
+  readonly leaseMs: number;
 }
 
 type ParsedTenant = ParsedConfig["tenants"][number];
@@ -61,12 +77,26 @@ export function settingsOf(parsed: ParsedConfig, { resolvePath, hashKey, cores }
       retentionMs: log.retention,
       dedupWindowMs: log.dedup_window,
       dedupBytesMax: log.dedup_bytes_max,
+      redis: log.driver === "redis" ? redisOf(log) : undefined,
     },
     http: { host: http.host, port: http.port, memoryBytesMax: http.memory_bytes_max },
     ops: { host: ops.host, port: ops.port, tokens: tokensOf(ops, hashKey) },
     workers: { threads: workers.threads === "auto" ? threadsAuto : workers.threads },
     logging: parsed.logging,
     shutdownGraceMs: parsed.shutdown_grace,
+  };
+}
+
+function redisOf(log: ParsedConfig["log"]): RedisSettings {
+  const { url = "", username, password, sentinel_password: sentinelPassword } = log;
+  const parts = Object.entries({ ca: log.tls_ca, cert: log.tls_cert, key: log.tls_key });
+  const tls = Object.fromEntries(parts.filter((part): part is [string, string] => part[1] !== undefined));
+  return {
+    connection: { url, username, password, sentinelPassword, tls: Object.keys(tls).length === 0 ? undefined : tls },
+    prefix: log.prefix,
+    durability: log.durability,
+    compression: log.compression,
+    leaseMs: log.lease,
   };
 }
 
@@ -177,5 +207,7 @@ export function changedSettings(before: ProcessSettings, after: ProcessSettings)
   now.delete("ops.tokens");
   const was = flat(before);
   was.delete("ops.tokens");
-  return [...was].filter(([name, value]) => now.get(name) !== value).map(([name]) => name);
+  return [...was]
+    .filter(([name, value]) => JSON.stringify(now.get(name)) !== JSON.stringify(value))
+    .map(([name]) => name);
 }

@@ -150,16 +150,73 @@ const Tenant = z.strictObject({
   plugins: Plugins.prefault({}).describe("What happens to the tenant's events."),
 });
 
+/** How the log is kept in Redis; without effect for the embedded log. */
+const redisKeys = {
+  url: z
+    .string()
+    .regex(
+      /^rediss?(\+(sentinel|cluster))?:\/\/[^\s]+$/,
+      "expected redis://host:port, rediss://…, redis+sentinel://host:port,…/NAME or redis+cluster://host:port,…",
+    )
+    .optional()
+    .meta({ secret: true })
+    .describe(
+      "Where Redis is: `redis://user:password@host:6379/0`, `rediss://` for TLS, `redis+sentinel://host:26379,host:26379/NAME` for the primary that sentinels know as NAME, `redis+cluster://host:6379,host:6379` for a cluster. Required with `driver: redis`.",
+    ),
+  username: z.string().min(1).optional().describe("ACL user of Redis, where the URL does not name it."),
+  password: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({ secret: true })
+    .describe("Password of Redis, where it shall not stand in the URL."),
+  sentinel_password: z.string().min(1).optional().meta({ secret: true }).describe("Password of the sentinels."),
+  tls_ca: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("Certificates (PEM) of the authorities that Redis's own is checked against; without it the system's."),
+  tls_cert: z.string().min(1).optional().describe("Client certificate (PEM), where Redis asks for one."),
+  tls_key: z.string().min(1).optional().meta({ secret: true }).describe("Key (PEM) of the client certificate."),
+  prefix: z
+    .string()
+    .regex(/^[A-Za-z0-9_.-]{1,32}$/, "expected 1 to 32 letters, digits, _ . or -")
+    .prefault("pg")
+    .describe(
+      "First part of all keys and channels in Redis: other programs, or another PulseGate, may share the server.",
+    ),
+  durability: z
+    .enum(["strict", "relaxed"])
+    .prefault("strict")
+    .describe(
+      "`strict`: PulseGate takes no event while Redis has settings with which it could lose it (append-only file, sync, eviction, role). `relaxed`: it does, and says so in its log, on /readyz and in each acknowledgement.",
+    ),
+  compression: z
+    .enum(["none", "zstd"])
+    .prefault("none")
+    .describe(
+      "Whether events from 4 KiB on are compressed in Redis: about a quarter of the memory, for time of the door.",
+    ),
+  lease: duration({ min: "1s", max: "10m" })
+    .prefault("10s")
+    .describe("How long the lanes of a worker that is gone wait before another takes them over."),
+};
+
 const Log = z.strictObject({
   driver: z
-    .literal("embedded", 'only "embedded" is supported in this version')
+    .enum(["embedded", "redis"])
     .prefault("embedded")
-    .describe("Where accepted events are kept: `embedded` is a folder of this machine."),
+    .describe(
+      "Where accepted events are kept: `embedded` is a folder of this machine and belongs to one process; `redis` is Redis 7.0 or newer (or a server like it), which any number of processes share.",
+    ),
   path: z
     .string()
     .min(1)
     .prefault("./data")
-    .describe("The data folder; relative paths start at the configuration file's folder. One process owns it."),
+    .describe(
+      "The data folder; relative paths start at the configuration file's folder. One process owns it. With `redis` it holds only which events were with a plugin when a process died.",
+    ),
+  ...redisKeys,
   retention: duration({ min: "1m", max: "3650d" })
     .prefault("7d")
     .describe("Events that every lane has settled are kept at least so long. Unsettled events are always kept."),

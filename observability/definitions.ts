@@ -205,6 +205,15 @@ export const METRICS = {
     seriesMax: 20,
     help: "Failed operations of the ingestion log, by error code.",
   },
+  logAlarm: {
+    name: "pulsegate_log_alarm_info",
+    type: "gauge",
+    unit: "1",
+    labels: ["alarm"],
+    seriesMax: 2,
+    merge: "max",
+    help: "1 while an alarm of the log's backend stands: `lost`: it lost what it held; `unsafe`: it may lose what it is given.",
+  },
   dedupWindow: {
     name: "pulsegate_log_dedup_window_seconds",
     type: "gauge",

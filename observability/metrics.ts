@@ -89,6 +89,9 @@ function logMetrics(families: Families): LogMetrics {
     failed: (code) => {
       families.logFailures.cell(code).value++;
     },
+    alarm: (alarm, raised) => {
+      families.logAlarm.cell(alarm).value = raised ? 1 : 0;
+    },
   };
 }
 

@@ -1,6 +1,7 @@
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import type { LogFields, Logger } from "../core/environment.ts";
 import type { LaneStore, LogReader } from "../core/ingestion/log.ts";
+import type { LogMetrics } from "../core/ingestion/metrics.ts";
 import { createMetrics, type Metrics } from "../observability/metrics.ts";
 import { systemClock } from "../observability/system-clock.ts";
 import type { PluginDefinition } from "../plugins/contract.ts";
@@ -16,9 +17,15 @@ export type AttachedLog = LogReader &
     close(): Promise<void>;
   };
 
+/** What a log that connects by itself tells of that. */
+export interface AttachTools {
+  readonly logger: Logger;
+  readonly metrics: LogMetrics;
+}
+
 export interface ServeOptions {
   /** Opens the log in this thread, from what the main thread's handle gave. */
-  readonly attach: (handle: unknown) => Promise<AttachedLog>;
+  readonly attach: (handle: unknown, tools: AttachTools) => Promise<AttachedLog>;
   readonly findPlugin: (name: string) => PluginDefinition | undefined;
   /** A folder of this worker's own for its flight records, from the handle. */
   readonly flightFolder?: (handle: unknown, workerId: string) => string;
@@ -53,7 +60,7 @@ interface Thread {
 async function startThread({ attach, findPlugin, flightFolder }: ServeOptions, logger: Logger): Promise<Thread> {
   const { handle, workerId, revision, paused, jobs, windowBytesMax } = workerData as ThreadData;
   const metrics = createMetrics();
-  const log = await attach(handle);
+  const log = await attach(handle, { logger, metrics: metrics.log });
   const flights = flightFolder?.(handle, workerId);
   const worker = await createWorker({
     log,

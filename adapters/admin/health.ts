@@ -5,6 +5,8 @@ export interface HealthCheck {
   readonly name: string;
   /** Rejects with the reason when it does not hold; the signal aborts when the answer is due. */
   check(signal: AbortSignal): Promise<void>;
+  /** What operators should know though it holds. */
+  note?(): string | undefined;
 }
 
 export interface CheckResult {
@@ -12,6 +14,7 @@ export interface CheckResult {
   readonly status: "ok" | "failed";
   readonly duration_ms: number;
   readonly reason?: string;
+  readonly note?: string;
 }
 
 export interface Readiness {
@@ -62,7 +65,9 @@ async function runOne(check: HealthCheck, { clock, timeoutMs }: ReadinessOptions
   deadline.catch(() => {});
   try {
     await Promise.race([check.check(due.signal), deadline]);
-    return { name: check.name, status: "ok", duration_ms: elapsed(clock, startedAt) };
+    const note = check.note?.();
+    const result = { name: check.name, status: "ok", duration_ms: elapsed(clock, startedAt) } as const;
+    return note === undefined ? result : { ...result, note };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     return { name: check.name, status: "failed", duration_ms: elapsed(clock, startedAt), reason };

@@ -5,9 +5,10 @@ import { formatPosition } from "../../core/ingestion/log.ts";
 type Stored = Extract<IngestResult, { type: "accepted" | "duplicate" }>;
 
 /** The members of an acknowledgement, without braces. ASCII only: ids are. */
-export function ackMembers({ type, eventId, stream, sequence, receivedAt }: Stored): string {
+export function ackMembers({ type, eventId, stream, sequence, receivedAt, durability }: Stored): string {
   const duplicate = type === "duplicate" ? ',"duplicate":true' : "";
-  return `"event_id":${quoted(eventId)},"position":"${formatPosition(stream, sequence)}","received_at":"${timestamp(receivedAt)}"${duplicate}`;
+  const relaxed = durability === undefined ? "" : `,"durability":"${durability}"`;
+  return `"event_id":${quoted(eventId)},"position":"${formatPosition(stream, sequence)}","received_at":"${timestamp(receivedAt)}"${duplicate}${relaxed}`;
 }
 
 const NEEDS_ESCAPE = /["\\]/;

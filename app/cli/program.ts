@@ -44,6 +44,7 @@ function addServers(program: Command, { onExitCode }: ProgramOptions): void {
     .addOption(
       new Option("--database-url <url>", "use this PostgreSQL, not one of its own").env("PULSEGATE_DATABASE_URL"),
     )
+    .addOption(new Option("--log <url>", "keep the log in this Redis, not in the data folder").env("PULSEGATE_LOG_URL"))
     .addHelpText("after", examples("pulsegate dev", "pulsegate dev --port 9090 --data /tmp/try"))
     .action(async (options: DevOptions) => {
       const { runDev } = await import("../dev.ts");

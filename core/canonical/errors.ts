@@ -124,6 +124,12 @@ export const ERROR_CODES = {
   internal: { http: 500, grpc: "INTERNAL", disposition: "bug", title: "An unexpected fault of PulseGate" },
   // The log port (never answered as such on a wire)
   log_corrupt: { http: 503, grpc: "UNAVAILABLE", disposition: "bug", title: "The ingestion log is damaged" },
+  log_unsafe: {
+    http: 503,
+    grpc: "UNAVAILABLE",
+    disposition: "retry",
+    title: "The ingestion log's backend may lose what it is given",
+  },
   log_in_use: {
     http: 503,
     grpc: "UNAVAILABLE",

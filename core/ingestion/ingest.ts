@@ -13,6 +13,8 @@ export type IngestResult =
       readonly sequence: number;
       /** Milliseconds since the epoch. */
       readonly receivedAt: number;
+      /** As `LogWriter.durability`. */
+      readonly durability?: "relaxed" | undefined;
     }
   | { readonly type: "conflict"; readonly field: "event_id" | "idempotency_key"; readonly eventId: string };
 
@@ -42,7 +44,7 @@ export function createIngestor({ log, metrics }: IngestorOptions): Ingestor {
         entries.push(entry);
       }
       const appended = await log.append(entries);
-      const results = entries.map((entry, i) => resultOf(entry, appended[i] as Appended));
+      const results = entries.map((entry, i) => resultOf(entry, appended[i] as Appended, log.durability));
       count(metrics, tenant.id, results, bytes);
       return results;
     },
@@ -77,14 +79,14 @@ class StreamTable {
   }
 }
 
-function resultOf(entry: AppendEntry, appended: Appended): IngestResult {
+function resultOf(entry: AppendEntry, appended: Appended, durability: "relaxed" | undefined): IngestResult {
   if (appended.type === "conflict") return appended;
   if (appended.type === "appended") {
     const { sequence, receivedAt } = appended;
-    return { type: "accepted", eventId: entry.eventId, stream: entry.stream, sequence, receivedAt };
+    return { type: "accepted", eventId: entry.eventId, stream: entry.stream, sequence, receivedAt, durability };
   }
   const { stream, sequence, receivedAt, eventId } = appended;
-  return { type: "duplicate", eventId, stream, sequence, receivedAt };
+  return { type: "duplicate", eventId, stream, sequence, receivedAt, durability };
 }
 
 /** Bytes of duplicates and conflicts are not told apart: they count with what was accepted beside them. */

@@ -284,6 +284,8 @@ export interface Recount {
 
 /** The front half: what the door needs. */
 export interface LogWriter {
+  /** Set when an operator lets the log's backend be one that may lose accepted events; each acknowledgement says so. */
+  readonly durability?: "relaxed" | undefined;
   /**
    * Stores entries, all or none of each call's new ones becoming durable before it resolves;
    * results in the order of the entries. Deduplicates by (tenant, event id) and (tenant, idempotency

@@ -29,6 +29,8 @@ export interface LogMetrics {
   /** Ids that deduplication can still recognise: the age of the oldest, in seconds, and how many are known. */
   dedup(state: { readonly windowSeconds: number; readonly ids: number; readonly bytes: number }): void;
   failed(code: string): void;
+  /** An alarm is raised or over: the log's backend lost what it held, or may lose what it is given. */
+  alarm(alarm: "lost" | "unsafe", raised: boolean): void;
 }
 
 /** All label values are bounded: tenants by the cap of the registry, sinks and stages by the configuration. */

@@ -15,7 +15,7 @@ let commits: number[];
 beforeEach(async () => {
   folder = await fs.mkdtemp(path.join(os.tmpdir(), "pulsegate-log-"));
   commits = [];
-  const metrics: LogMetrics = { commit: ({ entries }) => commits.push(entries), dedup() {}, failed() {} };
+  const metrics: LogMetrics = { commit: ({ entries }) => commits.push(entries), dedup() {}, failed() {}, alarm() {} };
   const disk = new SimDisk();
   const clock = new SteppedClock({ hasty: true });
   log = await openEmbeddedLog({ path: folder, clock, logger: quietLogger, metrics, segmentBytes: 1 << 20, disk });

@@ -21,16 +21,15 @@ export class Script {
 /** One connection (to a cluster: one for each node) whose commands are sent once: what has no answer has an unknown outcome. */
 export class Client {
   readonly raw: Redis | Cluster;
-  private readonly onLost: (reason: string) => void;
+  /** Told when a script finds that keys are gone. */
+  onLost: (what: string) => void = () => {};
 
-  private constructor(raw: Redis | Cluster, onLost: (reason: string) => void) {
+  private constructor(raw: Redis | Cluster) {
     this.raw = raw;
-    this.onLost = onLost;
   }
 
-  /** `onLost` is told when a script finds that keys are gone. */
-  static async open(options: ConnectOptions, onLost: (reason: string) => void): Promise<Client> {
-    return new Client(await connect(options), onLost);
+  static async open(options: ConnectOptions): Promise<Client> {
+    return new Client(await connect(options));
   }
 
   get isCluster(): boolean {

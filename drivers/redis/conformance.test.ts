@@ -23,7 +23,8 @@ for (const { name, binary } of redisServers()) {
 async function openOn(redis: TestRedis, place: { prefix: string; clock: SteppedClock }): Promise<LogUnderTest> {
   const { prefix, clock } = place;
   const options = { clock, logger: quietLogger, metrics: noMetrics, windowMs: WINDOW_MS };
-  const openAs = (instance: string) => openRedisLog({ ...options, connection: { url: redis.url }, prefix, instance });
+  const openAs = (instance: string) =>
+    openRedisLog({ ...options, connection: { url: redis.url }, prefix, instance, folder: "unused" });
   const log = await openAs("one");
   const others: RedisLog[] = [];
   const close = async () => void (await Promise.all([log, ...others].map((one) => one.close())));

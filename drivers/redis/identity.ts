@@ -22,3 +22,10 @@ export async function openIdentity({ client, keys, random }: IdentityOptions): P
   await client.call("SET", keys.shared("id"), id);
   return id;
 }
+
+/** Keys of ids that are gone, or another log's: what they stood beside is lost. */
+export async function missingShards({ client, keys }: Omit<IdentityOptions, "random">, id: string): Promise<string[]> {
+  const names = [keys.shared("id"), ...ALL_SHARDS.map((shard) => keys.id(shard))];
+  const ids = await Promise.all(names.map((name) => client.call("GET", name)));
+  return names.filter((_, i) => textOf(ids[i]) !== id);
+}

@@ -1,2 +1,2 @@
-export { openRedisLog } from "./log.ts";
+export { attachRedisLog, openRedisLog } from "./log.ts";
 export type { RedisLog, RedisLogHandle, RedisLogOptions } from "./options.ts";

@@ -38,7 +38,7 @@ export class Keys {
   }
 
   /** What all shards share: the identity of the log, who holds which slot, control documents. */
-  shared(name: "id" | "epochs" | "owners" | "workers" | "control" | "names" | "probe"): string {
+  shared(name: "id" | "epochs" | "owners" | "workers" | "control" | "names" | "probe" | "decision"): string {
     return this.at("c", name);
   }
 

@@ -23,15 +23,18 @@ import {
   type StreamBounds,
 } from "../../core/ingestion/log.ts";
 import { Appender } from "./appender.ts";
+import { checkWritten } from "./waitaof.ts";
 import { Leases } from "./claims.ts";
 import { Client } from "./client.ts";
 import { RedisControl } from "./control.ts";
+import { Guard } from "./guard.ts";
 import { openIdentity } from "./identity.ts";
 import { Keys } from "./keys.ts";
 import { Lanes } from "./lane-store.ts";
 import { Letters } from "./letters.ts";
 import { Notices } from "./notices.ts";
-import type { RedisLog, RedisLogHandle, RedisLogOptions } from "./options.ts";
+import type { RedisLog, RedisLogHandle, RedisLogOptions, RedisLogTools } from "./options.ts";
+import { type AcceptedLoss, acceptLoss } from "./repair.ts";
 import { StreamReader } from "./reader.ts";
 import { Trimmer } from "./trimmer.ts";
 
@@ -47,6 +50,11 @@ export async function openRedisLog(options: RedisLogOptions): Promise<RedisLog> 
   return log;
 }
 
+/** Opens it in a worker thread, with connections of its own. */
+export function attachRedisLog(handle: RedisLogHandle, tools: RedisLogTools): Promise<RedisLog> {
+  return openRedisLog({ ...handle.options, ...tools });
+}
+
 /** What a log is made of that has to be asked for first. */
 interface Connected {
   readonly client: Client;
@@ -55,7 +63,7 @@ interface Connected {
 }
 
 async function connectParts({ connection, prefix = "pg" }: RedisLogOptions): Promise<Connected> {
-  const client = await Client.open(connection, () => {});
+  const client = await Client.open(connection);
   const keys = new Keys(prefix);
   try {
     return { client, keys, id: await openIdentity({ client, keys, random: () => randomBytes(12).toString("hex") }) };
@@ -68,6 +76,8 @@ async function connectParts({ connection, prefix = "pg" }: RedisLogOptions): Pro
 class OpenRedisLog implements RedisLog {
   readonly failed = new Promise<Error>(() => {});
   readonly control: ControlStore;
+  readonly durability: "relaxed" | undefined;
+  private readonly guard: Guard;
   private readonly options: RedisLogOptions;
   private readonly parts: Connected;
   private readonly appender: Appender;
@@ -85,6 +95,14 @@ class OpenRedisLog implements RedisLog {
     const { client, keys, id } = parts;
     const { clock, logger, metrics, instance, connection } = options;
     const logId = (): string => id;
+    const durability = options.durability ?? "strict";
+    this.durability = durability === "relaxed" ? durability : undefined;
+    this.guard = new Guard({ client, keys, logId: id, durability, clock, logger, metrics });
+    client.onLost = (what) => this.guard.noteLost(what);
+    const onLost = (what: string): never => {
+      this.guard.noteLost(what);
+      throw new PulseGateError("log_unavailable", `Redis lost what it held: ${what}.`);
+    };
     const windowMs = options.windowMs ?? WINDOW_MS;
     this.control = new RedisControl(client, keys);
     this.reader = new StreamReader({ client, keys, logId, onLost });
@@ -99,6 +117,9 @@ class OpenRedisLog implements RedisLog {
     });
     this.appender = new Appender({
       ...{ client, keys, logId, clock, metrics, windowMs },
+      durable: async () => {
+        if (this.guard.waits) await checkWritten(client);
+      },
       compression: options.compression ?? "none",
       pendingEntriesMax: options.pendingEntriesMax ?? PENDING_ENTRIES_MAX,
       pendingBytesMax: options.pendingBytesMax ?? PENDING_BYTES_MAX,
@@ -111,16 +132,27 @@ class OpenRedisLog implements RedisLog {
     });
   }
 
+  /** Closes what it has opened when it can't be used. */
   async start(): Promise<void> {
-    await this.notices.start();
+    try {
+      await this.guard.start();
+      await this.notices.start();
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
   }
 
-  append(entries: readonly AppendEntry[]): Promise<Appended[]> {
+  async append(entries: readonly AppendEntry[]): Promise<Appended[]> {
+    const refusal = this.guard.refusal();
+    if (refusal !== undefined) throw refusal;
     return this.appender.append(entries);
   }
 
   async probe(): Promise<void> {
     this.checkOpen();
+    const refusal = this.guard.refusal() ?? this.guard.loss();
+    if (refusal !== undefined) throw refusal;
     const { client, keys } = this.parts;
     await client.call("SET", keys.shared("probe"), this.options.clock.now());
   }
@@ -209,9 +241,15 @@ class OpenRedisLog implements RedisLog {
     return this.trimmer.trim(stream, before);
   }
 
+  async acceptLoss(): Promise<AcceptedLoss> {
+    const loss = await acceptLoss(this.parts, { logId: this.parts.id, now: this.options.clock.now() });
+    await this.guard.check();
+    return loss;
+  }
+
   handle(): RedisLogHandle {
-    const { connection, instance, windowMs = WINDOW_MS, leaseMs = LEASE_MS } = this.options;
-    return { driver: "redis", connection, prefix: this.parts.keys.prefix, instance, windowMs, leaseMs };
+    const { clock: _clock, logger: _logger, metrics: _metrics, ...options } = this.options;
+    return { driver: "redis", options, folder: options.folder };
   }
 
   close(): Promise<void> {
@@ -221,6 +259,7 @@ class OpenRedisLog implements RedisLog {
 
   private async shutDown(): Promise<void> {
     await this.appender.close();
+    await this.guard.stop();
     await this.leases.close();
     this.notices.close();
     this.parts.client.close();
@@ -229,8 +268,4 @@ class OpenRedisLog implements RedisLog {
   private checkOpen(): void {
     if (this.closed !== undefined) throw new PulseGateError("log_unavailable", "The log is closed.");
   }
-}
-
-function onLost(what: string): never {
-  throw new PulseGateError("log_unavailable", `Redis lost what it held: ${what}.`);
 }

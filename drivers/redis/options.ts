@@ -2,20 +2,22 @@ import type { Clock, Logger } from "../../core/environment.ts";
 import type { IngestionLog } from "../../core/ingestion/log.ts";
 import type { LogMetrics } from "../../core/ingestion/metrics.ts";
 import type { ConnectOptions } from "./connect.ts";
+import type { AcceptedLoss } from "./repair.ts";
 
-export interface RedisLogOptions {
+export interface RedisLogOptions extends RedisLogTools {
   readonly connection: ConnectOptions;
   /** First part of every key and channel; `pg`. */
   readonly prefix?: string | undefined;
   /** Tells this process from all others; part of its workers' names. */
   readonly instance: string;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly metrics: LogMetrics;
+  /** Of this machine, for what is about its own processes alone. */
+  readonly folder: string;
   /** How long ids and keys are recognised; 24 hours. */
   readonly windowMs?: number | undefined;
   /** How long a worker that is gone keeps its slots; 10 seconds. */
   readonly leaseMs?: number | undefined;
+  /** `strict`: refuse what Redis might lose; `relaxed`: warn of it. */
+  readonly durability?: "strict" | "relaxed" | undefined;
   /** Of events from 4 KiB on; `none`. Either is read, whatever is set. */
   readonly compression?: "none" | "zstd" | undefined;
   /** What may wait for its write at once; 100,000 entries, 64 MiB. */
@@ -26,15 +28,22 @@ export interface RedisLogOptions {
 /** What a worker thread needs to connect on its own; may be posted or given as worker data. */
 export interface RedisLogHandle {
   readonly driver: "redis";
-  readonly connection: ConnectOptions;
-  readonly prefix: string;
-  readonly instance: string;
-  readonly windowMs: number;
-  readonly leaseMs: number;
+  readonly options: Omit<RedisLogOptions, keyof RedisLogTools>;
+  /** As `RedisLogOptions.folder`. */
+  readonly folder: string;
+}
+
+/** What can't be posted. */
+export interface RedisLogTools {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: LogMetrics;
 }
 
 export interface RedisLog extends IngestionLog {
   handle(): RedisLogHandle;
+  /** Gives up what Redis lost, by an operator's decision: ends the alarm, in the other processes within half a minute. */
+  acceptLoss(): Promise<AcceptedLoss>;
   /** Never resolves: what Redis lost or does not answer may come back. */
   readonly failed: Promise<Error>;
 }

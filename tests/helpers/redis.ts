@@ -20,6 +20,8 @@ export interface TestRedis {
   restart(): Promise<void>;
   kill(): Promise<void>;
   start(): Promise<void>;
+  /** Removes all that a killed server has written. */
+  forget(): Promise<void>;
   /** Stops the process where it stands, or lets it go on. */
   freeze(frozen: boolean): void;
   stop(): Promise<void>;
@@ -63,6 +65,7 @@ export async function startTestRedis({
     admin,
     kill,
     start,
+    forget: () => rm(join(folder, "appendonlydir"), { recursive: true, force: true }),
     async restart() {
       await kill();
       await start();

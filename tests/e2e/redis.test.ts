@@ -1,0 +1,118 @@
+import { createHash } from "node:crypto";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { pulsegate, type Running, spawnPulsegate } from "../helpers/cli.ts";
+import { startTestRedis, type TestRedis } from "../helpers/redis.ts";
+import { tempDir } from "../helpers/temp-dir.ts";
+import { until } from "../helpers/until.ts";
+
+const KEY = "shop-key";
+
+let redis: TestRedis;
+beforeAll(async () => {
+  redis = await startTestRedis();
+});
+afterAll(() => redis.stop());
+
+interface Started {
+  readonly running: Running;
+  readonly data: string;
+  readonly ops: string;
+  readonly out: string;
+}
+
+async function configIn(dir: string, log: string): Promise<string> {
+  const config = join(dir, "pulsegate.yaml");
+  const out = JSON.stringify(join(dir, "out.ndjson"));
+  await writeFile(
+    config,
+    `log: { driver: redis, path: ./data, url: "${redis.url}", ${log} }
+http: { port: 0 }
+ops: { port: 0 }
+tenants:
+  - id: shop
+    partitions: 3
+    keys: [{ id: web, sha256: ${createHash("sha256").update(KEY).digest("hex")} }]
+    plugins: { sinks: [{ name: file_sink, config: { path: ${out} } }] }
+`,
+  );
+  return config;
+}
+
+async function start(log: string, dir?: string): Promise<Started> {
+  const folder = dir ?? (await tempDir());
+  const running = spawnPulsegate(["start", "--config", await configIn(folder, log)]);
+  const [line] = await running.output(/^.*"msg":"ready".*$/m);
+  const { data, ops } = JSON.parse(line) as { data: string; ops: string };
+  return { running, data, ops, out: join(folder, "out.ndjson") };
+}
+
+async function post(url: string, n: number): Promise<{ status: number; body: Record<string, unknown> }> {
+  const body = JSON.stringify({ event_type: "order_paid", n });
+  const headers = { "X-API-Key": KEY, "Content-Type": "application/json", "Idempotency-Key": `"n${n}"` };
+  const response = await fetch(`${url}/v1/events`, { method: "POST", headers, body });
+  return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+}
+
+async function delivered(out: string): Promise<number[]> {
+  const text = await readFile(out, "utf8").catch(() => "");
+  const lines = text.split("\n").filter((line) => line !== "");
+  return lines.map((line) => (JSON.parse(line) as { payload: { n: number } }).payload.n);
+}
+
+test("the whole way over Redis: acknowledged, delivered once, and taken up by the next process", async () => {
+  const dir = await tempDir();
+  const first = await start("prefix: way", dir);
+  for (let n = 0; n < 50; n++) expect((await post(first.data, n)).status).toBe(202);
+  expect((await post(first.data, 7)).body).toMatchObject({ duplicate: true });
+  await until(async () => ((await delivered(first.out)).length >= 50 ? true : undefined), "50 events in the file");
+  first.running.signalGroup("SIGTERM");
+  expect((await first.running.finished).code).toBe(0);
+  const next = await start("prefix: way", dir);
+  expect((await post(next.data, 7)).body).toMatchObject({ duplicate: true });
+  expect((await post(next.data, 50)).status).toBe(202);
+  await until(async () => ((await delivered(next.out)).length >= 51 ? true : undefined), "the 51st event");
+  const all = await delivered(next.out);
+  expect(all.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 51 }, (_, n) => n));
+});
+
+test("answers 503 while Redis is gone, and goes on where it was once it is back", async () => {
+  const { data, ops, out } = await start("prefix: gone");
+  expect((await post(data, 0)).status).toBe(202);
+  await redis.kill();
+  expect(await post(data, 1)).toMatchObject({ status: 503, body: { code: "log_unavailable", retryable: true } });
+  await until(async () => ((await fetch(`${ops}/readyz`)).status === 503 ? true : undefined), "not ready");
+  await redis.start();
+  await until(async () => ((await post(data, 1)).status === 202 ? true : undefined), "accepted again");
+  await until(async () => ((await delivered(out)).length >= 2 ? true : undefined), "both delivered");
+  expect(await delivered(out)).toEqual(expect.arrayContaining([0, 1]));
+});
+
+test("an unsafe Redis is refused by name; relaxed, each acknowledgement and /readyz say so", async () => {
+  await redis.admin.config("SET", "appendfsync", "no");
+  try {
+    const config = await configIn(await tempDir(), "prefix: unsafe");
+    const refused = await pulsegate(["start", "--config", config]);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain(
+      `appendfsync is no, not always (redis-cli -h 127.0.0.1 -p ${redis.port} CONFIG SET`,
+    );
+    expect(refused.stderr).toContain("Next: run the commands in brackets, or set log.durability to relaxed");
+    const { data, ops } = await start("prefix: unsafe, durability: relaxed");
+    expect((await post(data, 0)).body).toMatchObject({ durability: "relaxed" });
+    const ready = await (await fetch(`${ops}/readyz`)).json();
+    expect(ready).toMatchObject({ status: "ready", checks: [{ name: "log", note: expect.stringMatching(/relaxed/) }] });
+  } finally {
+    await redis.admin.config("SET", "appendfsync", "always");
+  }
+});
+
+test("a Redis that can't be reached hinders the start, in words", async () => {
+  const dir = await tempDir();
+  const config = join(dir, "pulsegate.yaml");
+  await writeFile(config, "log: { driver: redis, url: redis://127.0.0.1:1 }\n");
+  const { code, stderr } = await pulsegate(["start", "--config", config]);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/PulseGate did not start: Redis at 127\.0\.0\.1:1 can't be used.*\nNext: /);
+});

@@ -18,6 +18,7 @@ import { machine } from "./lib/machine.ts";
 import { openLoopBench } from "./open-loop.ts";
 import { profile } from "./profile.ts";
 import { routing } from "./routing.ts";
+import { qos } from "./qos.ts";
 import { replay } from "./replay.ts";
 import { sinks } from "./sinks.ts";
 import { transforms } from "./transforms.ts";
@@ -38,6 +39,7 @@ const BENCHES: Record<string, (options: IngestOptions) => Promise<unknown>> = {
   isolation,
   log: () => script("log-append.ts"),
   growth,
+  qos,
   "log-growth": () => script("log-growth.ts"),
 };
 

@@ -43,3 +43,25 @@ test("keeps everything else as it was written: comments, order, quotes, what sta
   expect(text).toContain('{ host: db, user: u, password: "[secret]" }');
   expect(text).toContain('config: { url: "${DATABASE_URL}" }');
 });
+
+test("asks for a plugin's schema once, however many tenants use it", () => {
+  const tenants = Array.from(
+    { length: 300 },
+    (_, n) => `  - { id: t${n}, keys: [{ id: k, key: key-of-${n} }], ${SINKS} }`,
+  );
+  const text = `tenants:\n${tenants.join("\n")}\n`;
+  const result = parseConfig({ text, file: "p.yaml", plugins: PLUGINS, env: {}, mode: "dev" });
+  if (!result.ok) throw new Error(JSON.stringify(result.problems));
+  let asked = 0;
+  const counting = PLUGINS.map((plugin) => ({
+    ...plugin,
+    get config() {
+      asked++;
+      return plugin.config;
+    },
+  }));
+  expect(maskedText(result.config, counting)).not.toContain("key-of-");
+  expect(asked).toBe(1);
+});
+
+const SINKS = "plugins: { sinks: [{ name: file_sink, config: { path: /tmp/out } }] }";

@@ -1,4 +1,5 @@
 import type { PluginDefinition } from "../plugins/contract.ts";
+import type { JsonSchema } from "./json-schema.ts";
 import { jsonSchemaOf, schemaAt } from "./json-schema.ts";
 import type { LoadedConfig } from "./parse.ts";
 import { valueAt } from "./problems.ts";
@@ -9,12 +10,12 @@ const MASK = "[secret]";
 
 /** A configuration's text as it was written, its secrets masked. What stands there as `${…}` is no secret. */
 export function maskedText({ source, secrets }: LoadedConfig, plugins: readonly PluginDefinition[]): string {
-  const value = source.toValue();
+  const isSecret = secretsAt(source.toValue(), plugins);
   let text = "";
   let at = 0;
   for (const { path, from, to } of source.strings()) {
     const written = source.text.slice(from, to);
-    if (/^(["']?)\$\{[^}]+\}\1$/.test(written) || !isSecret(value, path, plugins)) continue;
+    if (/^(["']?)\$\{[^}]+\}\1$/.test(written) || !isSecret(path)) continue;
     text += `${source.text.slice(at, from)}"${MASK}"`;
     at = to;
   }
@@ -24,11 +25,22 @@ export function maskedText({ source, secrets }: LoadedConfig, plugins: readonly 
   return text;
 }
 
-function isSecret(value: unknown, path: Path, plugins: readonly PluginDefinition[]): boolean {
-  if (schemaAt(jsonSchemaOf(ConfigSchema), path)?.secret === true) return true;
-  const config = path.indexOf("config");
-  if (config === -1) return false;
-  const name = valueAt(value, [...path.slice(0, config), "name"]);
-  const schema = plugins.find((plugin) => plugin.name === name)?.config;
-  return schema !== undefined && schemaAt(jsonSchemaOf(schema), path.slice(config + 1))?.secret === true;
+/** Each schema is turned into JSON Schema once: that takes a millisecond, and ten thousand tenants have as many strings. */
+function secretsAt(value: unknown, plugins: readonly PluginDefinition[]): (path: Path) => boolean {
+  const file = jsonSchemaOf(ConfigSchema);
+  const options = new Map<unknown, JsonSchema | undefined>();
+  const optionsOf = (name: unknown): JsonSchema | undefined => {
+    if (!options.has(name)) {
+      const config = plugins.find((plugin) => plugin.name === name)?.config;
+      options.set(name, config === undefined ? undefined : jsonSchemaOf(config));
+    }
+    return options.get(name);
+  };
+  return (path) => {
+    if (schemaAt(file, path)?.secret === true) return true;
+    const config = path.indexOf("config");
+    if (config === -1) return false;
+    const schema = optionsOf(valueAt(value, [...path.slice(0, config), "name"]));
+    return schema !== undefined && schemaAt(schema, path.slice(config + 1))?.secret === true;
+  };
 }

@@ -84,6 +84,11 @@ describe("a plugin that is not built in", () => {
     expect(config.draft.tenants[0]?.transforms[0]).not.toHaveProperty("isolation");
   });
 
+  test("may talk to whoever started its process, and is not heard", async () => {
+    await write("mine.ts", definition({ head: `process.send?.("ready");` }));
+    expect((await loaded("{ name: ./mine.ts }")).draft.tenants[0]?.transforms).toMatchObject([{ name: "mine" }]);
+  });
+
   test("has another digest when one of its own files changes", async () => {
     await write("mine.ts", definition({ head: `import "./helper.ts";` }));
     await write("helper.ts", "export const a = 1;");

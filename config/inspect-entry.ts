@@ -1,3 +1,4 @@
+import { hideChannel } from "../plugins/loading/hide-channel.ts";
 import { loadPlugin } from "../plugins/loading/module.ts";
 import { PluginNotFound } from "../plugins/loading/hooks.ts";
 import type { InspectAnswer, InspectedUse, InspectRequest, InspectUse } from "./inspect-messages.ts";
@@ -5,8 +6,9 @@ import { jsonSchemaOf } from "./json-schema.ts";
 import { strict, validate } from "./validate.ts";
 import type { ZodType } from "zod";
 
+const send = hideChannel();
 process.once("message", (request: InspectRequest) => {
-  void inspect(request).then((answer) => process.send?.(answer));
+  void inspect(request).then(send);
 });
 
 async function inspect({ name, folder, uses }: InspectRequest): Promise<InspectAnswer> {

@@ -1,4 +1,5 @@
 import type { PluginDefinition, SinkDefinition } from "../contract.ts";
+import { hideChannel } from "../loading/hide-channel.ts";
 import { checkedDefinition } from "../loading/module.ts";
 import { registerPluginHooks } from "../loading/hooks.ts";
 import { findPlugin } from "../registry.ts";
@@ -9,8 +10,9 @@ import { transformChecks } from "./transform.ts";
 
 const CONNECT_TIMEOUT_MS = 15_000;
 
+const send = hideChannel();
 process.once("message", (request: CheckRequest) => {
-  void check(request).then((results) => process.send?.(results));
+  void check(request).then(send);
 });
 
 async function check({ plugin, configs, connections }: CheckRequest): Promise<CheckResult[]> {

@@ -1,5 +1,6 @@
 import { isMainThread, parentPort, Worker } from "node:worker_threads";
 import type { PluginDefinition } from "../../plugins/contract.ts";
+import { hideChannel } from "../../plugins/loading/hide-channel.ts";
 import { Body } from "./body.ts";
 import type { Order, Report } from "./messages.ts";
 
@@ -17,7 +18,8 @@ function serveThread(port: NonNullable<typeof parentPort>): void {
 }
 
 function serveProcess(): void {
-  const body = new Body({ tell: (report) => void process.send?.(report), findPlugin, now });
+  const send = hideChannel();
+  const body = new Body({ tell: (report) => void send(report), findPlugin, now });
   process.on("message", (order: Order) => {
     if (order.type === "start") watchLoop(order.assignment.deadlineMs);
     void body.take(order);

@@ -10,6 +10,8 @@ import { type DeathCode, type Job, RunnerDied, type Runner } from "./runner.ts";
 /** What a loaded machine may add to a deadline. */
 const GRACE_MS = 250;
 const LOOK_MS = 50;
+/** While nothing is asked of it: what it does on its own takes memory as well. */
+const IDLE_LOOK_MS = 500;
 /** Deadlines that a plugin without a core may take, in all. */
 const STARVED_MAX = 20;
 
@@ -52,6 +54,7 @@ export class Isolate implements Runner {
   /** Processor time when it was last heard, nearly. */
   #silence: { readonly heardAt: number; readonly cpuMs: number } | undefined;
   #watch: Timer | undefined;
+  #isIdle = true;
 
   constructor(options: IsolateOptions) {
     const { isolation, context } = options;
@@ -60,7 +63,7 @@ export class Isolate implements Runner {
     this.#started.promise.catch(() => undefined);
     this.#link = openLink({
       isolation,
-      onReport: (report) => this.#hear(report),
+      onReport: (report) => this.#hearAny(report),
       onEnd: (how, isMemory) => this.#end(how, isMemory),
       onText: (text) => context.logger.info({ text }, "plugin wrote to its output"),
     });
@@ -104,7 +107,7 @@ export class Isolate implements Runner {
     const done = Promise.withResolvers<readonly SinkOutcome[]>();
     this.#calls.set(order.id, { jobs, done });
     this.#link.tell(order);
-    if (this.#watch === undefined) {
+    if (this.#isIdle) {
       this.#heardAt = this.#options.timers.now();
       this.#look();
     }
@@ -120,17 +123,22 @@ export class Isolate implements Runner {
     });
   }
 
-  /** While calls are under way: is it alive, and how big? */
+  /** How big is it, and while calls are under way: is it alive? */
   #look(): void {
     const { timers, isolation, assignment } = this.#options;
-    this.#watch = undefined;
-    if (this.#calls.size === 0 || this.#death !== undefined) return;
-    if (assignment.kind === "sink") this.#link.tell({ type: "ping" });
-    if (this.#silence?.heardAt !== this.#heardAt)
-      this.#silence = { heardAt: this.#heardAt, cpuMs: this.#link.load()?.cpuMs ?? 0 };
+    this.#watch?.cancel();
+    if (this.#death !== undefined) return;
     const rssBytes = this.#link.rssBytes() ?? 0;
     if (rssBytes > this.#baseBytes + isolation.memoryBytes)
       return this.#kill("plugin_memory", `took more than its ${mib(isolation.memoryBytes)} MiB of memory`);
+    this.#isIdle = this.#calls.size === 0;
+    if (this.#isIdle) {
+      this.#watch = timers.after(IDLE_LOOK_MS, () => this.#look());
+      return;
+    }
+    if (assignment.kind === "sink") this.#link.tell({ type: "ping" });
+    if (this.#silence?.heardAt !== this.#heardAt)
+      this.#silence = { heardAt: this.#heardAt, cpuMs: this.#link.load()?.cpuMs ?? 0 };
     // What it said may lie unread while this loop was busy: read first, then judge.
     if (this.#silentMs() > isolation.deadlineMs + GRACE_MS) setImmediate(() => this.#judge());
     this.#watch = timers.after(Math.min(LOOK_MS, isolation.deadlineMs), () => this.#look());
@@ -171,10 +179,22 @@ export class Isolate implements Runner {
     const why = this.#why ?? own;
     const death = new RunnerDied(why.code, `${label} ${why.message}`);
     this.#death = death;
+    this.#watch?.cancel();
     this.#started.reject(death);
     for (const { done } of this.#calls.values()) done.reject(death);
     this.#calls.clear();
     this.#ended.resolve(death);
+  }
+
+  /** What comes may be the plugin's own words, and nonsense: it must not end this thread. */
+  #hearAny(report: Report): void {
+    try {
+      this.#hear(report);
+    } catch (error) {
+      const { logger } = this.#options.context;
+      logger.warn({ reason: String(error) }, "plugin sent what is no report");
+      this.#kill("plugin_crashed", "sent a message that makes no sense");
+    }
   }
 
   #hear(report: Report): void {
@@ -185,6 +205,7 @@ export class Isolate implements Runner {
         this.#baseBytes = report.rssBytes;
         return;
       case "started":
+        this.#look();
         return this.#started.resolve();
       case "refused":
         this.#started.reject(errorOf(report.error));

@@ -113,6 +113,26 @@ describe.each(["process", "worker"] as const)("a transform in a %s of its own", 
   );
 });
 
+test("is killed for memory that it takes while nothing is asked of it", { timeout: TIMEOUT_MS }, async () => {
+  const plugin = (await transform("process")) as GuardedTransform;
+  const back = new Promise<void>((resolve) => {
+    plugin.onBack = resolve;
+  });
+  expect(await plugin.process(eventOf("e", "hoard"), contextOf())).toMatchObject({ type: "ok" });
+  await back;
+});
+
+test("what a plugin sends to its process's parent goes nowhere", { timeout: TIMEOUT_MS }, async () => {
+  const plugin = await transform("process");
+  expect(await plugin.process(eventOf("e", "send"), contextOf())).toMatchObject({ type: "ok" });
+});
+
+test("a message that makes no sense is the plugin's end, not its owner's", { timeout: TIMEOUT_MS }, async () => {
+  const plugin = await transform("worker");
+  expect(await plugin.process(eventOf("e", "send"), contextOf())).toMatchObject({ code: "plugin_crashed" });
+  expect(await plugin.process(eventOf("f"), contextOf())).toMatchObject({ type: "ok" });
+});
+
 test("a built-in plugin runs apart as well", { timeout: TIMEOUT_MS }, async () => {
   const use = { name: "pii_scrubber", config: {}, isolation: { mode: "process", ...limits } } as const;
   const builtIn = findPlugin(use.name);

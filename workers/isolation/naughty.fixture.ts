@@ -1,4 +1,7 @@
+import { parentPort } from "node:worker_threads";
 import { BatchRejected, type CanonicalEvent, definePlugin, type SinkOutcome } from "../../plugins/contract.ts";
+
+const hoard: Buffer[] = [];
 
 /** Does to its thread or process what the event's `do` says. */
 async function misbehave({ payload }: CanonicalEvent): Promise<void> {
@@ -12,17 +15,22 @@ async function misbehave({ payload }: CanonicalEvent): Promise<void> {
     case "reject":
       void Promise.reject(new Error("nobody listens"));
       return new Promise(() => undefined);
-    case "allocate": {
-      const hoard: Buffer[] = [];
+    case "allocate":
       for (let gib = 0; gib < 4; gib++) hoard.push(Buffer.alloc(2 ** 30, 1));
       return;
-    }
     case "heap": {
-      const hoard: number[][] = [];
-      for (;;) hoard.push(Array.from({ length: 100_000 }, Math.random));
+      const rows: number[][] = [];
+      for (;;) rows.push(Array.from({ length: 100_000 }, Math.random));
     }
     case "never":
       return new Promise(() => undefined);
+    case "hoard":
+      setInterval(() => hoard.push(Buffer.alloc(2 ** 24, 1)), 5);
+      return;
+    case "send":
+      process.send?.(null);
+      parentPort?.postMessage(null);
+      return;
     case "throw":
       throw Object.assign(new Error("a plain error"), { code: "E_PLAIN" });
   }

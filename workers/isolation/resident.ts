@@ -6,6 +6,8 @@ import type { Runner, RunnerDied } from "./runner.ts";
 
 const RESTART_MIN_MS = 50;
 const RESTART_MAX_MS = 5_000;
+/** As long as the plugin host lets the first start take. */
+const START_MS = 30_000;
 /** The plugin host waits a little longer. */
 const CLOSE_MS = 4_000;
 
@@ -57,7 +59,7 @@ export class Resident {
     const runner = this.#options.make();
     this.#starting = runner;
     try {
-      await runner.start(this.#config);
+      await this.#inTime(runner.start(this.#config));
     } catch (error) {
       await runner.close(0);
       throw error;
@@ -67,6 +69,19 @@ export class Resident {
     if (this.#closed) return runner.close(CLOSE_MS);
     this.#runner = runner;
     void runner.died.then((death) => this.#afterDeath(death));
+  }
+
+  /** Whoever is started again is not watched by the plugin host any more. */
+  async #inTime(start: Promise<void>): Promise<void> {
+    const late = Promise.withResolvers<never>();
+    const deadline = this.#options.timers.after(START_MS, () => {
+      late.reject(new Error(`no start within ${START_MS / 1_000} s`));
+    });
+    try {
+      await Promise.race([start, late.promise]);
+    } finally {
+      deadline.cancel();
+    }
   }
 
   async #afterDeath(death: RunnerDied): Promise<void> {

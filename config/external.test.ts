@@ -84,6 +84,16 @@ describe("a plugin that is not built in", () => {
     expect(config.draft.tenants[0]?.transforms[0]).not.toHaveProperty("isolation");
   });
 
+  test("runs from a package as it was written, in TypeScript", async () => {
+    await write("node_modules/typed/package.json", `{"name":"typed","type":"module","exports":"./index.ts"}`);
+    await write("node_modules/typed/options.ts", "export const LEVEL: number = 1;");
+    await write(
+      "node_modules/typed/index.ts",
+      definition({ head: `import { LEVEL } from "./options.ts"; void (LEVEL as number);` }),
+    );
+    expect((await loaded("{ name: typed }")).draft.tenants[0]?.transforms).toMatchObject([{ name: "mine" }]);
+  });
+
   test("may talk to whoever started its process, and is not heard", async () => {
     await write("mine.ts", definition({ head: `process.send?.("ready");` }));
     expect((await loaded("{ name: ./mine.ts }")).draft.tenants[0]?.transforms).toMatchObject([{ name: "mine" }]);

@@ -72,6 +72,7 @@ export type SinkOutcome =
 /**
  * Changes, drops or passes on one event. Runs once per event and lane, in order of the tenant's chain.
  * `event_id`, `tenant_id`, `received_at` and `source` are identity: changes to them are undone.
+ * An event may grow to twice its size and 1 MiB.
  * A throw counts as `{ type: "error", retryable: false }`, and so does any other answer than an outcome.
  * Leave the given event alone and return a new one: `{ ...event, payload: { ...event.payload, … } }`.
  */

@@ -8,6 +8,7 @@ import {
 import type { Route, RouteDecision } from "../core/router/route.ts";
 import type { TransformPlugin } from "../plugins/contract.ts";
 import type { Calls } from "./call.ts";
+import { growthFault } from "./growth.ts";
 import type { PluginHost } from "./host.ts";
 import type { Pace } from "./pace.ts";
 import { codeText, errorCode, errorText, filterLabel, reasonText } from "./text.ts";
@@ -196,6 +197,8 @@ function reencode(event: CanonicalEvent, accepted: Buffer, last: Host | undefine
     const bytes = encodeEvent(event);
     if (bytes === accepted) return { type: "ok", event, size: accepted.length };
     if (payloadOf(bytes)[0] !== OPENING_BRACE) return invalid(last, "payload");
+    const fault = growthFault(accepted, bytes);
+    if (fault !== undefined) return invalid(last, fault);
     return { type: "ok", event: decodeEvent(bytes), size: bytes.length };
   } catch (error) {
     return invalid(last, errorText(error));

@@ -73,6 +73,16 @@ describe("the transform chain", () => {
     expect(encodeEvent(got[0] as CanonicalEvent)).toBe(stored?.bytes);
   });
 
+  it("makes a dead letter of an event that swells, which costs memory that nobody reckoned with", async () => {
+    const { bench, got } = await start((event) => ok({ ...event, payload: { a: "x".repeat(2 ** 21) } }));
+    await bench.log.append([entry("a", "e0")]);
+    await bench.until(LANE, 1, 0);
+    expect(got).toEqual([]);
+    expect(await bench.log.deadLetters({ limit: 10 })).toMatchObject([
+      { stage: "transform t0", code: "plugin_error", message: expect.stringMatching(/swelled from \d+ to 20/) },
+    ]);
+  });
+
   it("undoes changes of identity, in place or in a copy", async () => {
     const forged = {
       event_id: "forged",

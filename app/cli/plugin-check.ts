@@ -77,9 +77,7 @@ async function promisesOf(plugin: PluginFacts, uses: readonly PluginUsage[]): Pr
 /** The plugin's own test files, by the test runner of Node.js. */
 async function ownTests(url: string): Promise<CheckResult[]> {
   const folder = dirname(fileURLToPath(url));
-  // Node.js strips types outside of node_modules only.
-  const pattern = folder.includes("/node_modules/") ? /\.test\.m?js$/ : /\.test\.(?:ts|m?js)$/;
-  const files = readdirSync(folder).filter((file) => pattern.test(file));
+  const files = readdirSync(folder).filter((file) => /\.test\.(?:ts|m?js)$/.test(file));
   if (files.length === 0) return [];
   const { code, output } = await runTests(files.map((file) => join(folder, file)));
   if (code !== 0) printNote(output.trimEnd());

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { registerHooks, type ResolveFnOutput, type ResolveHookContext } from "node:module";
+import { registerHooks, type ResolveFnOutput, type ResolveHookContext, stripTypeScriptTypes } from "node:module";
 
 /** What plugins import from PulseGate is this very PulseGate, however it is installed, and in a clone as well. */
 const EXTENSION = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
@@ -36,9 +36,17 @@ export function registerPluginHooks(): void {
     resolve: (specifier, context, next) => resolve(specifier, context, next),
     load: (url, context, next) => {
       if (pluginFiles.has(url)) loaded.set(url, readFileSync(new URL(url)));
+      // Node.js itself strips no types there, so that nobody publishes them for programs at large.
+      if (PACKAGED_TYPES.test(url)) return { format: "module", source: stripped(url), shortCircuit: true };
       return next(url, context);
     },
   });
+}
+
+const PACKAGED_TYPES = /^file:[^?]*\/node_modules\/[^?]*\.m?ts(\?|$)/;
+
+function stripped(url: string): string {
+  return stripTypeScriptTypes(readFileSync(new URL(url), "utf8"), { sourceUrl: url });
 }
 
 /** The address to import so that `name` is resolved as from a file in the folder `from` (an URL). */

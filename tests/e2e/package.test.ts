@@ -10,6 +10,7 @@ import { tempDir } from "../helpers/temp-dir.ts";
 import { until } from "../helpers/until.ts";
 
 const run = promisify(execFile);
+const TIMEOUT_MS = 300_000;
 const ROOT = resolve(import.meta.dirname, "../..");
 /** npm and the package's scripts must find the Node that runs this test. */
 const env = { ...process.env, PATH: `${dirname(process.execPath)}:${process.env["PATH"]}` };
@@ -20,7 +21,9 @@ const plugin = definePlugin({ kind: "sink", name: "x", version: "1.0.0", summary
 console.log(plugin.name, typeof payloadJson);
 `;
 
-test("the packed package, installed into an empty folder, takes an event and delivers it", async () => {
+test("the packed package, installed into an empty folder, takes an event and delivers it", {
+  timeout: TIMEOUT_MS,
+}, async () => {
   const dir = await tempDir();
   const { stdout: packed } = await run("npm", ["pack", "--json", "--pack-destination", dir], {
     cwd: ROOT,
@@ -39,6 +42,7 @@ test("the packed package, installed into an empty folder, takes an event and del
   await writeFile(join(dir, "plugin.mjs"), SINK);
   expect((await run(process.execPath, ["plugin.mjs"], { cwd: dir })).stdout).toBe("x function\n");
   for (const kind of ["transform", "sink"]) await makePlugin(dir, bin, kind);
+  await shipPlugin(dir, bin, "made_transform");
   await deliver(dir, bin);
 });
 
@@ -49,6 +53,19 @@ async function makePlugin(dir: string, bin: string, kind: string): Promise<void>
   const { stdout } = await run(bin, ["plugins", "check", `./${name}`], { cwd: dir, env });
   expect(stdout).toContain("ok      passes its own tests: index.test.ts");
   await run(process.execPath, ["--test", `${name}/index.test.ts`], { cwd: dir, env });
+}
+
+/** Packed as it was made and installed, it passes its tests as well. */
+async function shipPlugin(dir: string, bin: string, name: string): Promise<void> {
+  const { stdout: packed } = await run("npm", ["pack", "--json", "--pack-destination", dir], {
+    cwd: join(dir, name),
+    env,
+  });
+  const file = join(dir, firstOf(packed).filename);
+  await run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", file], { cwd: dir, env });
+  const shipped = `pulsegate-plugin-${name.replace("_", "-")}`;
+  const { stdout } = await run(bin, ["plugins", "check", shipped], { cwd: dir, env });
+  expect(stdout).toContain("ok      passes its own tests: index.test.ts");
 }
 
 /** `npm pack --json` prints a list, in newer versions an object by package name. */

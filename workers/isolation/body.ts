@@ -9,6 +9,7 @@ import {
   type TransformPlugin,
 } from "../../plugins/contract.ts";
 import { loadPluginAt } from "../../plugins/loading/module.ts";
+import { growthFault } from "../growth.ts";
 import { type Assignment, type Order, type Report, type Result, thrownOf } from "./messages.ts";
 import { pack, type Packed, unpack } from "./pack.ts";
 import { hasMethod, sendEach } from "./instance.ts";
@@ -216,6 +217,8 @@ function resultOf(outcome: TransformOutcome | undefined, accepted: Buffer): { re
   switch (outcome?.type) {
     case "ok": {
       const bytes = encodeChecked(outcome.event);
+      const fault = growthFault(accepted, bytes);
+      if (fault !== undefined) throw new RangeError(fault);
       return bytes === accepted ? { result: "same" } : { result: "changed", changed: bytes };
     }
     case "drop":

@@ -122,6 +122,11 @@ test("is killed for memory that it takes while nothing is asked of it", { timeou
   await back;
 });
 
+test("an event that swells does not leave the plugin's process", { timeout: TIMEOUT_MS }, async () => {
+  const plugin = await transform("process");
+  await expect(plugin.process(eventOf("e", "swell"), contextOf())).rejects.toThrow(/swelled from \d+ to/);
+});
+
 test("what a plugin sends to its process's parent goes nowhere", { timeout: TIMEOUT_MS }, async () => {
   const plugin = await transform("process");
   expect(await plugin.process(eventOf("e", "send"), contextOf())).toMatchObject({ type: "ok" });

@@ -49,6 +49,8 @@ export default definePlugin({
       ctx.metrics.count("seen");
       if (event.payload["do"] === "drop") return { type: "drop", reason: "not wanted" };
       if (event.payload["do"] === "nothing") return undefined as never;
+      if (event.payload["do"] === "swell")
+        return { type: "ok", event: { ...event, payload: { a: "x".repeat(2 ** 21) } } };
       if (event.payload["do"] === "change")
         return {
           type: "ok",

@@ -60,6 +60,16 @@ test("starts on a new line after a line that a crash cut", async () => {
   expect(lines.slice(2).map((line) => JSON.parse(line).event_id)).toEqual(["event-1", "event-2"]);
 });
 
+test("starts on a new line after a line that another writer of the file could not end", async () => {
+  const path = join(await tempDir(), "events.ndjson");
+  const sink = await fileSink(path);
+  await sink.send(eventOf(1), contextOf());
+  await appendFile(path, '{"received_at":"20');
+  await sink.send(eventOf(2), contextOf());
+  await sink.close?.();
+  expect((await linesOf(path)).map((line) => line.endsWith("}"))).toEqual([true, false, true]);
+});
+
 test("keeps batches that are sent at the same time apart and in order", async () => {
   const path = join(await tempDir(), "events.ndjson");
   const sink = await fileSink(path);

@@ -51,7 +51,7 @@ class FileSink implements SinkPlugin {
     const lines = Buffer.concat(events.flatMap((event) => [encodeEvent(event), NEWLINE]));
     try {
       const file = await this.#fileFor(lines.length);
-      await writeAll(file, lines);
+      await writeWhole(file, (await isTorn(file)) ? Buffer.concat([NEWLINE, lines]) : lines);
       await file.datasync();
       return { type: "ok" };
     } catch (error) {
@@ -116,21 +116,27 @@ async function isNamed(file: FileHandle, path: string): Promise<boolean> {
   return named !== undefined && mine.ino === named.ino && mine.dev === named.dev;
 }
 
-/** For appending only: no other writer's lines can be overwritten. A line that a crash cut short is ended here. */
+/** For appending only: no other writer's lines can be overwritten. */
 async function openForAppend(path: string): Promise<FileHandle> {
   const file = await open(path, "a+", 0o600);
   try {
-    const { size } = await file.stat();
     // A new name is on disk only once its folder is.
-    if (size === 0) await syncFolder(dirname(path));
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(1), 0, 1, Math.max(0, size - 1));
-    // Cutting the torn line off could take another thread's lines with it.
-    if (bytesRead === 1 && buffer[0] !== NEWLINE[0]) await writeAll(file, NEWLINE);
+    if ((await file.stat()).size === 0) await syncFolder(dirname(path));
     return file;
   } catch (error) {
     await file.close();
     throw error;
   }
+}
+
+/**
+ * Whether the last line lacks its end: a crash cut it short, or a full disk another thread's. It stays,
+ * ended by whoever writes next: cutting it off could take another thread's lines with it.
+ */
+async function isTorn(file: FileHandle): Promise<boolean> {
+  const { size } = await file.stat();
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(1), 0, 1, Math.max(0, size - 1));
+  return bytesRead === 1 && buffer[0] !== NEWLINE[0];
 }
 
 async function syncFolder(path: string): Promise<void> {
@@ -160,9 +166,9 @@ function asideName(path: string): string {
   return `${stem}-${time}-${randomUUID().slice(0, 8)}${extension}`;
 }
 
-async function writeAll(file: FileHandle, bytes: Buffer): Promise<void> {
-  for (let at = 0; at < bytes.length; ) {
-    const { bytesWritten } = await file.write(bytes, at);
-    at += bytesWritten;
-  }
+/** In one piece, or it fails: what follows a piece could come after another thread's lines. */
+async function writeWhole(file: FileHandle, bytes: Buffer): Promise<void> {
+  const { bytesWritten } = await file.write(bytes);
+  if (bytesWritten < bytes.length)
+    throw Object.assign(new Error("the disk took part of the batch alone: is it full?"), { code: "short_write" });
 }

@@ -19,7 +19,7 @@ function serveThread(port: NonNullable<typeof parentPort>): void {
 
 function serveProcess(): void {
   const send = hideChannel();
-  const body = new Body({ tell: (report) => void send(report), findPlugin, now });
+  const body = new Body({ tell: send, findPlugin, now });
   process.on("message", (order: Order) => {
     if (order.type === "start") watchLoop(order.assignment.deadlineMs);
     void body.take(order);

@@ -34,6 +34,7 @@ export function adminPorts({ log, book, workers, live, jobs, revision, trials, c
     reader: log,
     lanes: log,
     control: log.control,
+    acceptLoss: log.acceptLoss?.bind(log),
     revision,
     config: telling(book.port, live),
     trials,

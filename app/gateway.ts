@@ -182,9 +182,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     draining: () => draining,
     metrics: async () => {
       // Of the log as a whole: told by one role alone, so that processes can be added up.
+      // A log that can't be read is what metrics must tell of: without its figures, not without all others.
       if (duties.administers) {
-        await measureResting({ ...orphans, paused: () => paused });
-        await measureLedger({ log, metrics, logger });
+        await measureResting({ ...orphans, paused: () => paused })
+          .then(() => measureLedger({ log, metrics, logger }))
+          .catch((error: unknown) => logger.warn({ error }, "the lanes could not be measured"));
       }
       if (sharingState && duties.takesEvents) metrics.sharing(sharingState());
       return mergeMetrics([await metrics.collect(), ...(await workers.scrape())]);

@@ -4,6 +4,13 @@ import type { IngestionLog } from "../core/ingestion/log.ts";
 export interface ProcessLog extends IngestionLog {
   /** What a worker thread opens the log with: plain data. */
   handle(worker: { readonly index: number; readonly count: number }): unknown;
+  /** Gives up what the backend lost; absent where a log can't lose a part of itself. */
+  acceptLoss?(): Promise<{
+    readonly shards: number;
+    readonly streams: number;
+    readonly lanes: number;
+    readonly events: number;
+  }>;
   /** Resolves with the reason once the log can take nothing more until the process is started anew. */
   readonly failed: Promise<Error>;
 }

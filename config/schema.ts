@@ -155,13 +155,13 @@ const redisKeys = {
   url: z
     .string()
     .regex(
-      /^rediss?(\+(sentinel|cluster))?:\/\/[^\s]+$/,
-      "expected redis://host:port, rediss://…, redis+sentinel://host:port,…/NAME or redis+cluster://host:port,…",
+      /^rediss?(\+sentinel)?:\/\/[^\s]+$/,
+      "expected redis://host:port, rediss://…, or redis+sentinel://host:port,…/NAME",
     )
     .optional()
     .meta({ secret: true })
     .describe(
-      "Where Redis is: `redis://user:password@host:6379/0`, `rediss://` for TLS, `redis+sentinel://host:26379,host:26379/NAME` for the primary that sentinels know as NAME, `redis+cluster://host:6379,host:6379` for a cluster. Required with `driver: redis`.",
+      "Where Redis is: `redis://user:password@host:6379/0`, `rediss://` for TLS, `redis+sentinel://host:26379,host:26379/NAME` for the primary that sentinels know as NAME. Required with `driver: redis`.",
     ),
   username: z.string().min(1).optional().describe("ACL user of Redis, where the URL does not name it."),
   password: z

@@ -58,6 +58,7 @@ const TABLE: Readonly<Record<string, Row>> = {
   resume_lane: { expect: OPERATE, path: LANE },
   skip_position: { expect: OPERATE, path: LANE, body: { sequence: 0, reason: "bad" }, ok: 409 },
   drop_lane: { expect: ADMINISTER, path: LANE, ok: 409 },
+  reset_lanes: { expect: GLOBAL_ADMINISTER, body: {}, ok: 409 },
   show_ledger: { expect: LIST },
   list_dead_letters: { expect: LIST },
   show_dead_letter: { expect: LOOK, path: { ...LANE, sequence: "1" }, ok: 404 },

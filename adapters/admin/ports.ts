@@ -27,6 +27,8 @@ export interface AdminPorts {
   readonly control: ControlStore;
   /** What runs now: tenants with the keys of the configuration, and their sinks. */
   readonly revision: () => Revision;
+  /** Gives up what the log's backend lost; absent where a log can't lose a part of itself. */
+  readonly acceptLoss?: (() => Promise<AcceptedLoss>) | undefined;
   readonly config: ConfigPort;
   readonly trials: TrialsPort;
   readonly jobs: JobControl;
@@ -41,6 +43,18 @@ export interface AdminPorts {
   readonly keysChanged: () => Promise<void>;
   readonly randomFill: (bytes: Uint8Array) => void;
   readonly clock: Clock;
+}
+
+/** What was given up. */
+export interface AcceptedLoss {
+  /** Parts of the backend that had been emptied. */
+  readonly shards: number;
+  /** Streams whose events are gone. */
+  readonly streams: number;
+  /** Lanes that had not delivered all of them. */
+  readonly lanes: number;
+  /** Those events; they are `erased` in the lanes' ledgers. */
+  readonly events: number;
 }
 
 export type Role = "viewer" | "operator" | "admin";

@@ -80,6 +80,13 @@ export const DroppedLaneSchema = z.strictObject({
   dead: count().describe("Dead letters that are gone with it."),
 });
 
+export const AcceptedLossSchema = z.strictObject({
+  shards: count().describe("Parts of the log's backend that had been emptied."),
+  streams: count().describe("Streams whose events are gone."),
+  lanes: count().describe("Lanes that had not delivered all of these events, or that are gone themselves."),
+  events: count().describe("Undelivered events that are given up: `erased` in the ledger."),
+});
+
 export const LedgerSchema = z.strictObject({
   tenant: z.string(),
   partition: count(),

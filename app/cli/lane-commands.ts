@@ -23,6 +23,15 @@ export async function dropLane(id: string, options: AdminOptions & { readonly ye
   else printLine(`dropped ${id}: ${dropped.given_up} event(s) and ${dropped.dead} dead letter(s) given up`);
 }
 
+/** `lanes reset`: accepts that the log's backend lost what it held. */
+export async function resetLanes(options: AdminOptions & { readonly confirm?: boolean }): Promise<void> {
+  const client = await AdminClient.find(options);
+  await confirm("What the log's backend lost is given up for good.", options.confirm === true);
+  const loss = await client.post<{ streams: number; lanes: number; events: number }>("/lanes/reset", { body: {} });
+  if (options.json === true) printJson(loss);
+  else printLine(`accepted: ${loss.streams} stream(s) lost, ${loss.events} event(s) of ${loss.lanes} lane(s) given up`);
+}
+
 /** `lanes list`. */
 export async function listLanes(options: TenantOptions): Promise<void> {
   const items = await (await AdminClient.find(options)).all<Row>("/lanes", { tenant: options.tenant });

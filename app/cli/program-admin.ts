@@ -199,6 +199,14 @@ function addLanes(program: Command): void {
       const { dropLane } = await import("./lane-commands.ts");
       await dropLane(id, options);
     });
+  admin(lanes, "reset")
+    .description("accept that the log's backend (Redis) lost what it held; lanes go on behind what is gone")
+    .option("--confirm", "do not ask")
+    .addHelpText("after", examples("pulsegate lanes reset", "pulsegate lanes reset --confirm"))
+    .action(async (options) => {
+      const { resetLanes } = await import("./lane-commands.ts");
+      await resetLanes(options);
+    });
 }
 
 function addLedger(program: Command): void {

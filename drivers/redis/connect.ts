@@ -44,10 +44,12 @@ export async function connect(options: ConnectOptions): Promise<Redis | Cluster>
 
 function make(address: Address, common: RedisOptions, options: ConnectOptions): Redis | Cluster {
   if (address.kind === "cluster") {
+    const { enableOfflineQueue: _queue, ...ofNodes } = common;
     return new Cluster([...address.hosts], {
       lazyConnect: true,
-      enableOfflineQueue: false,
-      redisOptions: common,
+      enableOfflineQueue: true,
+      // Connections to nodes are made when first needed: what is not sent yet may wait for them.
+      redisOptions: ofNodes,
       maxRedirections: REDIRECTIONS_MAX,
       retryDelayOnTryAgain: REDIRECTION_DELAY_MS,
       retryDelayOnClusterDown: REDIRECTION_DELAY_MS,

@@ -8,6 +8,7 @@ import { tempDir } from "../helpers/temp-dir.ts";
 import { until } from "../helpers/until.ts";
 
 const KEY = "shop-key";
+const ADMIN_TOKEN = "admin-token-for-this-test";
 
 let redis: TestRedis;
 beforeAll(async () => {
@@ -29,7 +30,7 @@ async function configIn(dir: string, log: string): Promise<string> {
     config,
     `log: { driver: redis, path: ./data, url: "${redis.url}", ${log} }
 http: { port: 0 }
-ops: { port: 0 }
+ops: { port: 0, admin_token: ${ADMIN_TOKEN} }
 tenants:
   - id: shop
     partitions: 3
@@ -115,4 +116,18 @@ test("a Redis that can't be reached hinders the start, in words", async () => {
   const { code, stderr } = await pulsegate(["start", "--config", config]);
   expect(code).toBe(1);
   expect(stderr).toMatch(/PulseGate did not start: Redis at 127\.0\.0\.1:1 can't be used.*\nNext: /);
+});
+
+test("emptied under its feet it accepts nothing, until `lanes reset --confirm` says to go on", async () => {
+  const { data, ops, out } = await start("prefix: emptied");
+  expect((await post(data, 0)).status).toBe(202);
+  await until(async () => ((await delivered(out)).length === 1 ? true : undefined), "the first event");
+  await redis.admin.flushall();
+  expect(await post(data, 1)).toMatchObject({ status: 503, body: { code: "log_unavailable" } });
+  expect((await fetch(`${ops}/readyz`)).status).toBe(503);
+  expect(await (await fetch(`${ops}/metrics`)).text()).toContain('pulsegate_log_alarm_info{alarm="lost"} 1');
+  const env = { PULSEGATE_ADMIN_URL: ops, PULSEGATE_ADMIN_TOKEN: ADMIN_TOKEN };
+  expect((await pulsegate(["lanes", "reset"], { env })).code).toBe(2);
+  expect(await pulsegate(["lanes", "reset", "--confirm"], { env })).toMatchObject({ code: 0 });
+  await until(async () => ((await post(data, 1)).status === 202 ? true : undefined), "accepted again");
 });

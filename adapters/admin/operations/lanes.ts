@@ -10,7 +10,14 @@ import { laneOfPath, PAGE, pageOf, TENANT } from "../input.ts";
 import { operation } from "../operation.ts";
 import type { Answer, Call } from "../operation.ts";
 import type { AdminPorts } from "../ports.ts";
-import { DroppedLaneSchema, LaneAuditSchema, LaneSchema, LedgerSchema, pageSchema } from "../schemas.ts";
+import {
+  AcceptedLossSchema,
+  DroppedLaneSchema,
+  LaneAuditSchema,
+  LaneSchema,
+  LedgerSchema,
+  pageSchema,
+} from "../schemas.ts";
 import { laneAuditView, laneView, ledgerView } from "../views.ts";
 import type { LaneNow } from "../views.ts";
 
@@ -136,6 +143,34 @@ const dropLane = operation({
   },
 });
 
+const resetLanes = operation({
+  id: "reset_lanes",
+  method: "POST",
+  path: "/lanes/reset",
+  summary: "Accept that the log's backend lost what it held: lanes go on behind what is gone",
+  description:
+    "Ends the alarm `lost`. Nothing that is still there is touched; undelivered events that are gone are `erased`.",
+  role: "admin",
+  scope: "global",
+  body: z.strictObject({ reason: REASON.optional() }),
+  response: AcceptedLossSchema,
+  errors: ["conflict"],
+  handle: async (call, ports) => {
+    const { acceptLoss } = ports;
+    if (acceptLoss === undefined)
+      throw new PulseGateError("conflict", "this log has no backend that could lose a part");
+    return changeAudited(call, ports, {
+      action: "reset_lanes",
+      target: "lanes",
+      reason: call.body.reason,
+      make: async () => {
+        const loss = await acceptLoss();
+        return { body: loss, after: loss };
+      },
+    });
+  },
+});
+
 const showLedger = operation({
   id: "show_ledger",
   method: "GET",
@@ -179,6 +214,7 @@ export const LANE_OPERATIONS = [
   resumeLane,
   skipPosition,
   dropLane,
+  resetLanes,
   showLedger,
   auditLedger,
 ];

@@ -114,6 +114,15 @@ describe("requests that fit no route", () => {
     expect([response.status, response.headers.get("allow")]).toEqual([401, null]);
   });
 
+  test.each(["/admin/v1/jobs/%ff", `/admin/v1/jobs/${"a".repeat(2_000)}`, "/%E0%A4%A"])(
+    "a path that can't be read gets a problem: %.30s",
+    async (path) => {
+      const { status, body, headers } = await get(path);
+      expect([status, headers.get("content-type")]).toEqual([400, "application/problem+json"]);
+      expect(body).toMatchObject({ code: "malformed_request", trace_id: TRACE_ID });
+    },
+  );
+
   test("a problem carries the trace id of the request, or a new one", async () => {
     const theirs = "4bf92f3577b34da6a3ce929d0e0e4736";
     const headers = { traceparent: `00-${theirs}-00f067aa0ba902b7-01` };

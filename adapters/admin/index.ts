@@ -67,6 +67,8 @@ export async function startOps(options: OpsOptions): Promise<OpsServer> {
     genReqId: ({ headers }) =>
       (typeof headers.traceparent === "string" ? traceIdOf(headers.traceparent) : undefined) ?? options.ids.traceId(),
     routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
+    // What the router can't read never comes to the error handler.
+    frameworkErrors: (error, _request, reply) => void sendProblem(reply, asPulseGateError(error)),
   });
   addErrorHandlers(app, options);
   const refuseOtherMethods = knownPaths(app);

@@ -31,7 +31,9 @@ const Selection = z.strictObject({
     .array(z.strictObject({ partition: z.int().min(0), from: z.int().min(0), to: z.int().min(0) }))
     .max(64)
     .optional()
-    .describe("`from ≤ sequence < to`; partitions that are not named take no part."),
+    .describe(
+      "Not of a redrive. `from ≤ sequence < to`, one range a partition; those that are not named take no part.",
+    ),
   event_types: z.array(name()).max(1_000).optional(),
   filter: z.string().max(10_000).optional().describe("A CEL condition on the event as it was accepted."),
   stage: z.string().max(200).optional().describe("Of a redrive: dead letters of this stage."),

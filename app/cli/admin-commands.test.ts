@@ -118,6 +118,14 @@ describe("events get", () => {
 });
 
 describe("dlq", () => {
+  test("redrives nothing, and says so, when no letter has the id", async () => {
+    const result = await run("dlq", "redrive", "shop/0/raw/99", "--yes");
+    expect(result).toMatchObject({ code: 1, stdout: "" });
+    expect(result.stderr).toContain("1 of the 1 that are named are no dead letters");
+    const [job] = JSON.parse((await run("replay", "list", "--json")).stdout).items;
+    expect(job).toMatchObject({ state: "cancelled", events: 0 });
+  });
+
   test("list goes page by page", async () => {
     const first = await run("dlq", "list", "--limit", "1");
     expect(first.stdout).toContain("shop/0/raw/0");

@@ -94,9 +94,18 @@ export async function redrive(ids: readonly string[], options: RedriveOptions): 
   });
   const first = canary === undefined ? "" : `, ${canary} of them first as a canary`;
   const what = `${job.events} dead letter(s) of tenant ${tenant} are to be delivered again${first}.`;
+  if (ids.length > job.events) await tellOfMissing(client, job, ids.length);
   if (job.events > 1) await agreedOrCancelled(client, job, what, yes === true);
   await client.post(`/jobs${pathOf(job.id)}/start`);
   await watchJob(client, job.id, options);
+}
+
+/** Fails, and leaves no job behind, when none of the letters that were named is there. */
+async function tellOfMissing(client: AdminClient, { id, events }: JobView, named: number): Promise<void> {
+  const missing = `${named - events} of the ${named} that are named are no dead letters, or not any more`;
+  if (events > 0) return printNote(missing);
+  await client.post(`/jobs${pathOf(id)}/cancel`);
+  throw new Failure("there is nothing to redrive", { why: missing, next: "pulsegate dlq list" });
 }
 
 /** A job that nobody agreed to does not stay behind. */

@@ -80,7 +80,7 @@ export function outcomeOf({ id, state, canary, progress }: JobView): string {
 
 function createBar() {
   if (!process.stderr.isTTY) return undefined;
-  const format = "{bar} {percentage} %  {settled} events  {rate}/s  {eta}";
+  const format = "{bar} {percentage} %  {settled} events  {rate}/s  {left}";
   const bar = new cliProgress.SingleBar({
     stream: process.stderr,
     format,
@@ -88,12 +88,13 @@ function createBar() {
     hideCursor: true,
     gracefulExit: false,
   });
-  bar.start(1_000, 0, { settled: 0, rate: 0, eta: "" });
+  bar.start(1_000, 0, { settled: 0, rate: 0, left: "" });
   return {
     show({ progress, state }: JobView) {
       const { share, settled, events_per_second: rate = 0, eta_ms: etaMs } = progress;
-      const eta = etaMs === undefined ? state : `${Math.ceil(etaMs / 1_000)} s left`;
-      bar.update(Math.floor(share * 1_000), { settled, rate: Math.round(rate), eta });
+      // `eta` would be the library's own.
+      const left = etaMs === undefined ? state : `${Math.ceil(etaMs / 1_000)} s left`;
+      bar.update(Math.floor(share * 1_000), { settled, rate: Math.round(rate), left });
     },
     stop: () => bar.stop(),
   };

@@ -27,6 +27,12 @@ describe("tables", () => {
     expect(renderTable({ columns: ["id", "note"], rows: [row], width: 40 })).toContain(`id    ${id}\n`);
   });
 
+  test("keep times in one piece", () => {
+    const at = "2026-11-24T12:28:06.685Z";
+    const text = renderTable({ columns: ["created_at", "note"], rows: [[at, "a note of words"]], width: 40 });
+    expect(text).toContain(`${at}  a note of\n`);
+  });
+
   test("hold one row per line where there is no screen to fit", () => {
     const text = renderTable({ columns: ["note"], rows: [["x y ".repeat(500)]], width: Number.POSITIVE_INFINITY });
     expect(text.split("\n")).toHaveLength(3);

@@ -6,7 +6,7 @@ export interface TableOptions {
 }
 
 /** What somebody copies into the next command stays in one piece. */
-const WHOLE_COLUMNS = /^(id|.+_id|lane|job|fingerprint|position|tenant|sink)$/;
+const WHOLE_COLUMNS = /^(id|.+_id|at|.+_at|lane|job|fingerprint|position|tenant|sink)$/;
 
 /** Narrower columns tell nothing: below that the records are printed one under the other. */
 const COLUMN_WIDTH_MIN = 12;

@@ -36,6 +36,7 @@ export interface JobControl {
   get(id: string): Promise<VersionedJob>;
   /** The newest first. */
   list(tenantId?: string): Promise<VersionedJob[]>;
+  /** A plan that is older than a day is refused with `conflict`: what it counted may be gone from the log. */
   start(id: string, version?: number): Promise<VersionedJob>;
   pause(id: string, version?: number): Promise<VersionedJob>;
   resume(id: string, version?: number): Promise<VersionedJob>;
@@ -47,7 +48,10 @@ export interface JobControl {
    * To be called after every change and every moment while a job runs.
    */
   step(): Promise<JobOrder[]>;
-  /** Jobs that hold events back from being trimmed: all that have not ended, those of other processes too. */
+  /**
+   * Jobs that hold events back from being trimmed: all that have not ended, of the plans those of the last day; other
+   * processes' jobs too.
+   */
   unended(): Promise<Job[]>;
   /** Another process may have made jobs: they are looked for anew. */
   reread(): void;
@@ -59,6 +63,8 @@ export function createJobControl(options: JobControlOptions): JobControl {
 
 const PREFIX = "jobs/";
 const RADIX = 36;
+/** A plan that nobody starts must not hold the log's events for ever. */
+const PLAN_MS = 86_400_000;
 
 class Control implements JobControl {
   readonly #options: JobControlOptions;
@@ -117,6 +123,8 @@ class Control implements JobControl {
   start(id: string, version?: number): Promise<VersionedJob> {
     return this.#change(id, version, async (job) => {
       need(job, "start", ["planned"]);
+      if (this.#isStale(job))
+        throw new PulseGateError("conflict", `the plan of job ${id} is older than a day: plan anew`);
       const { lanes } = this.#options;
       for (const { lane, from } of job.lanes) await lanes.openLane(lane, from);
       const { canary } = job.spec;
@@ -180,7 +188,11 @@ class Control implements JobControl {
     // What holds events back must not be missed, whoever made it.
     this.reread();
     const jobs = await Promise.all([...(await this.#ids())].map(async (id) => (await this.#find(id))?.job));
-    return jobs.flatMap((job) => (job === undefined || isEnded(job) ? [] : job));
+    return jobs.flatMap((job) => (job === undefined || isEnded(job) || this.#isStale(job) ? [] : job));
+  }
+
+  #isStale({ state, createdAt }: Job): boolean {
+    return state === "planned" && this.#options.clock.now() - createdAt > PLAN_MS;
   }
 
   reread(): void {

@@ -32,7 +32,9 @@ export function settledOf({ delivered, filtered, failed, erased }: JobCounts): n
 
 /** How far a job is, from the states of its lanes, in their order. */
 export function progressOf(job: Job, states: readonly (LaneState | undefined)[], now: number): JobProgress {
-  const counts = job.outcome ?? countsOf(states.flatMap((state) => state ?? []));
+  // A lane may have settled its last deliveries after the job was cancelled; later it is forgotten.
+  const isKept = states.every((state) => state !== undefined);
+  const counts = (isKept ? undefined : job.outcome) ?? countsOf(states.flatMap((state) => state ?? []));
   const settled = settledOf(counts);
   const all = job.lanes.reduce((sum, { from, to }) => sum + to - from, 0);
   const passed = job.lanes.reduce((sum, { from }, i) => sum + (states[i]?.cursor ?? from) - from, 0);

@@ -43,9 +43,13 @@ function violationsOf(spec: JobSpec, tenant: TenantConfig | undefined): Violatio
   const { receivedFrom, receivedTo, positions, letters, deadLetters, filter } = selection;
   if (receivedFrom !== undefined && receivedTo !== undefined && receivedFrom >= receivedTo)
     wrong("/selection/received_to", "the time range is empty");
-  positions?.forEach(({ from, to }, i) => {
+  positions?.forEach(({ partition, from, to }, i) => {
     if (from >= to) wrong(`/selection/positions/${i}`, "the range is empty");
+    const isNamed = positions.slice(0, i).some((other) => other.partition === partition);
+    if (isNamed) wrong(`/selection/positions/${i}/partition`, `partition ${partition} is named already`);
   });
+  if (kind === "redrive" && positions !== undefined)
+    wrong("/selection/positions", "a redrive names dead letters, not positions");
   if (kind !== "redrive" && (letters ?? deadLetters ?? canary) !== undefined)
     wrong("/kind", "dead letters and a canary are a redrive's");
   if (letters !== undefined && letters.length > LETTERS_MAX)

@@ -132,6 +132,14 @@ test("a text that is not valid changes nothing and is told with every problem", 
   expect(await book.port.validate(text("b"))).toEqual([]);
 });
 
+test("of many who have seen the same revision, one is let through", async () => {
+  const book = await start(text("a"));
+  const tries = Array.from({ length: 20 }, (_, i) => book.port.apply(text("a", `b${i}`), "night", 1));
+  const codes = (await Promise.allSettled(tries)).map((one) => (one.status === "rejected" ? one.reason.code : "done"));
+  expect(codes.toSorted()).toEqual(["done", ...Array.from({ length: 19 }, () => "precondition_failed")]);
+  expect(book.port.state().revision).toBe(2);
+});
+
 test("nobody can apply a configuration that would lock them out", async () => {
   const book = await start(text("a"));
   await expect(book.port.apply(text("b"), "stranger")).rejects.toMatchObject({ code: "conflict" });

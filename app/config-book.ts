@@ -147,11 +147,11 @@ export class ConfigBook {
         const result = await this.#options.parse(text);
         return result.ok ? [] : result.problems.map(placeOf);
       },
-      apply: (text, by) => this.#apply(text, by),
-      rollBack: async (number, by) => {
+      apply: (text, by, expected) => this.#apply(text, by, expected),
+      rollBack: async (number, by, expected) => {
         const kept = await this.#kept(number);
         if (kept === undefined) throw new PulseGateError("not_found", `no text is kept of revision ${number}`);
-        return this.#apply(kept.text, by);
+        return this.#apply(kept.text, by, expected);
       },
       revisions: async () => (await this.#all()).map(infoOf),
       revision: async (number) => {
@@ -162,8 +162,12 @@ export class ConfigBook {
     };
   }
 
-  #apply(text: string, by: string): Promise<number> {
+  #apply(text: string, by: string, expected: number | undefined): Promise<number> {
     return this.#serially(async () => {
+      // Not before its turn: of many that have seen the same revision, one is the first.
+      const { revision } = this.#attached().state();
+      if (expected !== undefined && expected !== revision)
+        throw new PulseGateError("precondition_failed", `revision ${revision} runs by now, not ${expected}`);
       const config = await this.#parse(text, "the configuration");
       needsAdmin(config, by);
       const { number } = await this.#run(config, { origin: "api", by });

@@ -102,10 +102,13 @@ export interface ConfigPort {
   state(): ConfigState;
   /** Everything that is wrong with a text; nothing changes. */
   validate(text: string): Promise<readonly ConfigProblem[]>;
-  /** Makes a text the running revision; gives its number. Rejects with `ConfigRefused`. */
-  apply(text: string, by: string): Promise<number>;
+  /**
+   * Makes a text the running revision; gives its number. Rejects with `invalid_config`, with `precondition_failed`
+   * when a revision other than `expected` runs by then.
+   */
+  apply(text: string, by: string, expected?: number): Promise<number>;
   /** Makes the text of an older revision run again, as a new one. Rejects with `not_found` when that text is not kept. */
-  rollBack(number: number, by: string): Promise<number>;
+  rollBack(number: number, by: string, expected?: number): Promise<number>;
   /** Those whose text is kept, the newest first. */
   revisions(): Promise<readonly RevisionInfo[]>;
   /** With its text, secrets masked. */

@@ -128,11 +128,15 @@ const NO_TRIALS: AdminPorts["trials"] = {
 /** Knows revisions 6 and 7, and takes any text but `bad`. */
 function configPort({ number, tenants }: Revision): ConfigPort {
   const infos = [number, number - 1].map((one) => ({ number: one, at: 0, origin: "file" as const, by: "file" }));
+  const change = async (expected: number | undefined) => {
+    if (expected === undefined || expected === number) return number;
+    throw new PulseGateError("precondition_failed", `revision ${number} runs by now`);
+  };
   return {
     state: () => ({ revision: number, appliedAt: 0, origin: "file", tenantIds: tenants.map(({ id }) => id) }),
     validate: async (text) => (text === "bad" ? [{ file: "p.yaml", line: 3, column: 5, message: "unknown key" }] : []),
-    apply: async () => number,
-    rollBack: async () => number,
+    apply: (_text, _by, expected) => change(expected),
+    rollBack: (_number, _by, expected) => change(expected),
     revisions: async () => infos,
     revision: async (wanted) => infos.filter((one) => one.number === wanted).map((one) => ({ ...one, text: "" }))[0],
     diff: async () => ({ text: "", secretsChanged: false }),

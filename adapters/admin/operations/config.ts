@@ -120,7 +120,7 @@ const applyConfig = operation({
   handle: async (call, ports) =>
     changeConfig(call, ports, {
       action: "apply_config",
-      make: () => ports.config.apply(call.body as string, call.who.id),
+      make: () => ports.config.apply(call.body as string, call.who.id, call.ifMatch),
     }),
 });
 
@@ -139,7 +139,7 @@ const rollBackConfig = operation({
     changeConfig(call, ports, {
       action: "roll_back_config",
       reason: `to revision ${call.body.to}`,
-      make: () => ports.config.rollBack(call.body.to, call.who.id),
+      make: () => ports.config.rollBack(call.body.to, call.who.id, call.ifMatch),
     }),
 });
 
@@ -165,9 +165,6 @@ async function changeConfig(
   { action, reason, make }: ConfigChange,
 ): Promise<Answer> {
   const before = ports.config.state().revision;
-  if (call.ifMatch !== undefined && call.ifMatch !== before) {
-    throw new PulseGateError("precondition_failed", `revision ${before} runs by now, not ${call.ifMatch}`);
-  }
   return changeAudited(call, ports, {
     action,
     reason,

@@ -136,7 +136,8 @@ test("of many who have seen the same revision, one is let through", async () => 
   const book = await start(text("a"));
   const tries = Array.from({ length: 20 }, (_, i) => book.port.apply(text("a", `b${i}`), "night", 1));
   const codes = (await Promise.allSettled(tries)).map((one) => (one.status === "rejected" ? one.reason.code : "done"));
-  expect(codes.toSorted()).toEqual(["done", ...Array.from({ length: 19 }, () => "precondition_failed")]);
+  expect(codes.filter((code) => code === "done")).toHaveLength(1);
+  expect(codes.filter((code) => code === "precondition_failed")).toHaveLength(19);
   expect(book.port.state().revision).toBe(2);
 });
 

@@ -27,6 +27,18 @@ const post = (path: string, body?: unknown, options: AskOptions = {}) =>
   ask(gate.url, `/admin/v1${path}`, { method: "POST", body, ...options });
 const audit = async () => (await get("/audit")).body.items;
 
+test("an empty body is none, whatever type it is said to have; one that is no JSON is refused", async () => {
+  const headers = { authorization: `Bearer ${TOKENS.admin}`, "content-type": "application/json" };
+  const pause = (body: string) =>
+    fetch(`${gate.url}/admin/v1/lanes/shop/0/raw/pause`, { method: "POST", headers, body });
+  expect((await pause("")).status).toBe(200);
+  for (const body of ["{", '{"__proto__": {}}']) {
+    const refused = await pause(body);
+    expect(refused.status).toBe(400);
+    expect(await refused.json()).toMatchObject({ code: "malformed_request" });
+  }
+});
+
 describe("keys", () => {
   test("are made, rotated and revoked; a secret is shown once and kept nowhere", async () => {
     const made = await post("/tenants/shop/keys", { id: "mobile" });

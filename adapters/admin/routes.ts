@@ -27,6 +27,12 @@ export async function addAdminRoutes(app: FastifyInstance, ports: AdminPorts): P
       for (const type of ["application/yaml", "text/yaml"]) {
         scope.addContentTypeParser(type, { parseAs: "string" }, async (_request: unknown, body: unknown) => body);
       }
+      const parseJson = scope.getDefaultJsonParser("error", "error");
+      scope.addContentTypeParser<string>("application/json", { parseAs: "string" }, (request, body, done) => {
+        // Many clients name a type whether they send a body or not.
+        if (body === "") done(null, undefined);
+        else parseJson(request, body, done);
+      });
       // Before the body is read: who may not come in can't make us read it either.
       scope.addHook("onRequest", async (request) => {
         if (request.routeOptions.url !== DOCUMENT_URL || request.method !== "GET") principalOf(request, ports);

@@ -31,7 +31,7 @@ export async function addAdminRoutes(app: FastifyInstance, ports: AdminPorts): P
       scope.addContentTypeParser<string>("application/json", { parseAs: "string" }, (request, body, done) => {
         // Many clients name a type whether they send a body or not.
         if (body === "") done(null, undefined);
-        else parseJson(request, body, done);
+        else void parseJson(request, body, done);
       });
       // Before the body is read: who may not come in can't make us read it either.
       scope.addHook("onRequest", async (request) => {

@@ -91,6 +91,15 @@ describe("a tenant's quota is the total over all processes", () => {
     expect(accepted).toBeGreaterThanOrEqual(0.9 * 10_050);
   });
 
+  test("once it is used up no moment brings more than its part, at however many doors", async () => {
+    const { clock, doors } = await startDoors(4, { perSecond: 1_000, burst: 100 });
+    await flood(clock, doors, { perSecond: 3_000, seconds: 5 });
+    for (let quarter = 0; quarter < 12; quarter++) {
+      const accepted = await flood(clock, doors, { perSecond: 3_000, seconds: 0.25 });
+      expect(accepted).toBeLessThanOrEqual(1.5 * 250);
+    }
+  });
+
   test("moving from door to door gives no more: what is taken is paid for", async () => {
     const { clock, doors } = await startDoors(4, RATE);
     let accepted = 0;

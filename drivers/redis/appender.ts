@@ -26,7 +26,7 @@ export interface AppenderOptions {
 }
 
 /** Of one script: it blocks the server while it runs. */
-const SCRIPT_ENTRIES_MAX = 128;
+const SCRIPT_ENTRIES_MAX = 48;
 const SCRIPT_BYTES_MAX = 1 << 20;
 /** Of the scripts that are under way at one time. */
 const COMMIT_ENTRIES_MAX = 2_048;

@@ -33,6 +33,7 @@ export function adminPorts({ log, book, workers, live, jobs, revision, trials, c
     tokens: () => book.running.settings.ops.tokens,
     reader: log,
     lanes: log,
+    erase: log.erase?.bind(log),
     control: log.control,
     acceptLoss: log.acceptLoss?.bind(log),
     revision,
@@ -43,6 +44,7 @@ export function adminPorts({ log, book, workers, live, jobs, revision, trials, c
     workers: {
       status: async () => (await workers.status()).map((lane) => ({ ...lane, lastError: lane.lastError?.message })),
       holdsChanged: () => live.changed(),
+      reread: (tenantId) => workers.reread(tenantId),
       skip: (lane, sequence, reason) => workers.skip({ lane, sequence, reason }),
     },
     plugins: () =>

@@ -6,6 +6,7 @@ export const NO_WORKERS: WorkerPool = {
   apply: async () => {},
   hold: async () => {},
   run: async () => {},
+  reread: async () => {},
   scrape: async () => [],
   status: async () => [],
   stop: async () => {},

@@ -21,10 +21,16 @@ export interface LaneSource {
   settle(prefix: readonly Slot[], stamp: Stamp): Settled & Pick<LaneCommit, "redriven">;
 }
 
+/** An erased event is nothing to deliver. */
+export function gapIfErased(entry: LogEntry): LogEntry | Gap {
+  if (entry.erasedAt === undefined) return entry;
+  return { sequence: entry.sequence, to: entry.sequence + 1, outcome: { type: "erased" } };
+}
+
 /** All of a stream, as it comes. */
 export function liveSource(log: Pick<LogReader, "read">, stream: Stream): LaneSource {
   return {
-    read: (from, limits) => log.read(stream, from, limits),
+    read: async (from, limits) => (await log.read(stream, from, limits)).map(gapIfErased),
     waitMs: () => 0,
     settle: settlementOf,
   };

@@ -24,6 +24,7 @@ export type Request =
   | { readonly type: "skip"; readonly skip: SkipRequest }
   | { readonly type: "preview"; readonly preview: PreviewRequest }
   | { readonly type: "run"; readonly jobs: readonly JobOrder[] }
+  | { readonly type: "reread"; readonly tenantId: string }
   | { readonly type: "status" }
   | { readonly type: "scrape" }
   | { readonly type: "stop"; readonly deadlineMs: number };

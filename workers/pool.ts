@@ -44,6 +44,8 @@ export interface WorkerPool {
   apply(revision: Revision): Promise<void>;
   /** As `LaneWorker.hold`, on every thread. */
   hold(paused: readonly string[]): Promise<void>;
+  /** As `LaneWorker.reread`, on every thread. A thread that is being started reads anew anyhow. */
+  reread(tenantId: string): Promise<void>;
   /** As `LaneWorker.skip`; rejects with `overloaded` when no live thread has the lane just now. */
   skip(request: SkipRequest): Promise<void>;
   /** As `LaneWorker.preview`, of all threads together. */
@@ -70,6 +72,8 @@ export async function startWorkers(options: PoolOptions): Promise<WorkerPool> {
   return {
     apply: async (revision) => void (await Promise.all(members.map((member) => member.apply(revision)))),
     hold: async (paused) => void (await Promise.all(members.map((member) => member.hold(paused)))),
+    reread: async (tenantId) =>
+      void (await Promise.all(members.map((member) => member.tryAsk({ type: "reread", tenantId })))),
     skip: async (skip) => {
       const answers = await Promise.all(members.map((member) => member.tryAsk<boolean>({ type: "skip", skip })));
       if (answers.flat().includes(true)) return;

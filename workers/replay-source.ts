@@ -13,7 +13,8 @@ export class ReplaySource extends JobSource {
       if (entry.sequence >= to) break;
       if (entry.sequence > at) items.push(gone(at, entry.sequence));
       at = entry.sequence + 1;
-      if (this.isSelected(entry)) items.push(entry);
+      if (entry.erasedAt !== undefined) items.push(gone(entry.sequence, at));
+      else if (this.isSelected(entry)) items.push(entry);
       else passOver(items, entry.sequence);
     }
     // All that is left of the range was trimmed.

@@ -94,6 +94,8 @@ async function handle({ worker, metrics, log }: Thread, request: Request): Promi
       return worker.apply(request.revision);
     case "hold":
       return worker.hold(request.paused);
+    case "reread":
+      return worker.reread(request.tenantId);
     case "skip":
       return worker.skip(request.skip);
     case "preview":

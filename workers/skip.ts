@@ -41,6 +41,11 @@ export async function skipPosition(context: SkipContext, { lane, sequence, reaso
   if (entry?.sequence !== sequence) {
     throw new PulseGateError("conflict", `${laneKey(lane)} can't skip ${sequence}: the log has no event there`);
   }
+  if (entry.erasedAt !== undefined)
+    throw new PulseGateError(
+      "conflict",
+      `${laneKey(lane)} passes over ${sequence} by itself, for it is erased: resume it`,
+    );
   const at = clock.now();
   const head = headOf(entry.bytes);
   const failure = { stage: "operator", code: "skipped", message: reason };

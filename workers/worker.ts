@@ -70,6 +70,11 @@ export interface LaneWorker {
    * under way and committed it, and the others run.
    */
   hold(paused: readonly string[]): Promise<void>;
+  /**
+   * Lets a tenant's lanes, those of jobs included, forget what they have read ahead and read it again: after
+   * an erasure. Resolves when what was under way is over.
+   */
+  reread(tenantId: string): Promise<void>;
   /** Settles the event at a paused lane's cursor as a dead letter. False when the lane's slot isn't held here; rejects with `conflict`. */
   skip(request: SkipRequest): Promise<boolean>;
   /** Runs the lanes of these jobs, and of no others. Resolves when those that are to end have committed what was under way. */
@@ -154,6 +159,19 @@ class Worker implements LaneWorker {
   hold(paused: readonly string[]): Promise<void> {
     return this.#serially(async () => {
       this.#paused = new Set(paused);
+      await this.#reconcile();
+    });
+  }
+
+  reread(tenantId: string): Promise<void> {
+    return this.#serially(async () => {
+      const keysOf = (lanes: LaneSet) =>
+        lanes
+          .all()
+          .filter(({ lane }) => lane.stream.tenantId === tenantId)
+          .map(({ lane }) => laneKey(lane));
+      await this.#lanes.match(this.#revision, this.#held, new Set([...this.#paused, ...keysOf(this.#lanes)]));
+      await this.#jobs.match(this.#revision, this.#held, new Set(keysOf(this.#jobs)));
       await this.#reconcile();
     });
   }

@@ -77,6 +77,7 @@ const TABLE: Readonly<Record<string, Row>> = {
   find_events: { expect: LIST, query: "id=a" },
   show_event: { expect: LOOK, path: { event: "a" }, ok: 404 },
   tail_events: { expect: LOOK },
+  erase_events: { expect: ADMINISTER, body: { ids: ["none"], reason: "asked for" } },
   list_audit: { expect: ADMIN_LIST },
   list_plugins: { expect: LIST },
   begin_trial: { expect: GLOBAL_ADMINISTER, body: { tenants: [{ id: "trial-a" }], ttl_seconds: 1 } },

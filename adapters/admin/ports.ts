@@ -1,5 +1,5 @@
 import type { Clock } from "../../core/environment.ts";
-import type { ControlStore, LaneId, LaneStore, LogReader } from "../../core/ingestion/log.ts";
+import type { ControlStore, ErasingLog, LaneId, LaneStore, LogReader } from "../../core/ingestion/log.ts";
 import type { JobControl } from "../../core/ingestion/job-control.ts";
 import type { JobSpec } from "../../core/ingestion/jobs.ts";
 import type { SinkPreview } from "../../core/ingestion/preview.ts";
@@ -9,7 +9,7 @@ import type { Revision } from "../../core/ingestion/revision.ts";
 export interface AdminPorts {
   /** Those who may come in; asked at each request, so that a change counts at once. */
   readonly tokens: () => readonly AdminToken[];
-  readonly reader: Pick<LogReader, "find" | "read" | "bounds" | "arrivals">;
+  readonly reader: Pick<LogReader, "find" | "read" | "bounds" | "seek" | "arrivals">;
   readonly lanes: Pick<
     LaneStore,
     | "lanes"
@@ -24,6 +24,8 @@ export interface AdminPorts {
     | "amendment"
     | "recount"
   >;
+  /** Absent where the log can't erase. */
+  readonly erase?: ErasingLog["erase"] | undefined;
   readonly control: ControlStore;
   /** What runs now: tenants with the keys of the configuration, and their sinks. */
   readonly revision: () => Revision;
@@ -73,6 +75,8 @@ export interface WorkersPort {
   status(): Promise<readonly LaneStatus[]>;
   /** Lets lane holds count in this process; resolves when no paused lane starts a delivery any more. */
   holdsChanged(): Promise<void>;
+  /** Lets a tenant's lanes forget what they have read; resolves when what was under way is over. */
+  reread(tenantId: string): Promise<void>;
   /** Makes the event at a paused lane's cursor a dead letter. Rejects with `conflict` when the cursor is elsewhere or the lane isn't paused. */
   skip(lane: LaneId, sequence: number, reason: string): Promise<void>;
 }

@@ -228,6 +228,7 @@ export const FateSchema = z.strictObject({
   position: z.string(),
   received_at: time(),
   trace_id: z.string().optional(),
+  erased_at: time().optional(),
   lanes: z.array(
     z.looseObject({
       sink: z.string(),

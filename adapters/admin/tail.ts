@@ -83,8 +83,9 @@ async function* newLines(
   while (!signal.aborted) {
     const entries = await reader.read(stream, next.get(key) ?? 0, READ);
     let lines = "";
-    for (const { sequence, bytes } of entries) {
+    for (const { sequence, bytes, erasedAt } of entries) {
       next.set(key, sequence + 1);
+      if (erasedAt !== undefined) continue;
       // No string of the head can hold this mark: quotes are escaped there.
       if (mark === undefined || bytes.includes(mark)) lines += `${bytes.toString("utf8")}\n`;
     }

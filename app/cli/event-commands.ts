@@ -34,6 +34,7 @@ function printFate(fate: TenantFate): void {
     position: fate.position,
     received_at: fate.received_at,
     trace_id: fate.trace_id,
+    erased_at: fate.erased_at,
   });
   printLine();
   const rows = fate.lanes.map((lane) => ({

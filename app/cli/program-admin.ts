@@ -1,7 +1,7 @@
 import { Argument, type Command, Option } from "commander";
 import { addDeadLetters, addReplay } from "./program-jobs.ts";
 import { admin, examples, group, wholeNumber } from "./options.ts";
-import { durationMs } from "./times.ts";
+import { durationMs, pointInTime } from "./times.ts";
 import { SORTS } from "./top/rows.ts";
 
 const TENANT = ["--tenant <id>", "this tenant's only"] as const;
@@ -49,6 +49,27 @@ function addEvents(program: Command): void {
     .action(async (options) => {
       const { tailEvents } = await import("./event-commands.ts");
       await tailEvents(options);
+    });
+  admin(events, "erase")
+    .description("take the payloads of events out of the log and the dead letters, for good; asks with the count")
+    .argument("[ids...]", "these alone; all that the options choose when there are none")
+    .option(...ONE_TENANT)
+    .option("--subject <path=value>", "events whose payload has this value at this path, e.g. customer.id=42")
+    .option("--filter <cel>", "events that fit this condition, as in a route")
+    .option("--from <time>", "accepted at this time or later: RFC 3339, or 6h for six hours ago", pointInTime)
+    .option("--to <time>", "accepted before this time", pointInTime)
+    .requiredOption("--reason <text>", "for the audit stream")
+    .option(...YES)
+    .addHelpText(
+      "after",
+      examples(
+        'pulsegate events erase order-1 order-2 --tenant demo --reason "asked for"',
+        'pulsegate events erase --subject customer.email=a@example.com --reason "asked for" --yes',
+      ),
+    )
+    .action(async (ids: string[], options) => {
+      const { eraseEvents } = await import("./erase-command.ts");
+      await eraseEvents(ids, options);
     });
 }
 

@@ -92,6 +92,16 @@ export function payloadOf(bytes: Buffer): Buffer {
   return bytes.subarray(bytes.indexOf(PAYLOAD_MARK) + PAYLOAD_MARK.length, bytes.length - 1);
 }
 
+/** The same event without its payload, as many bytes long: `{}`, and spaces behind it. */
+export function withoutPayload(bytes: Buffer): Buffer {
+  const from = bytes.indexOf(PAYLOAD_MARK) + PAYLOAD_MARK.length;
+  const erased = Buffer.alloc(bytes.length, " ");
+  bytes.copy(erased, 0, 0, from);
+  erased.write("{}", from, "latin1");
+  erased[bytes.length - 1] = CLOSING_BRACE;
+  return erased;
+}
+
 export function receivedAtOf(bytes: Buffer): number {
   return Date.parse(bytes.toString("latin1", RECEIVED_AT_OFFSET, RECEIVED_AT_OFFSET + UNSTAMPED.length));
 }

@@ -11,6 +11,8 @@ export interface Fate {
   readonly position: string;
   readonly received_at: string;
   readonly trace_id?: string | undefined;
+  /** When its payload was erased. */
+  readonly erased_at?: string | undefined;
   /** One for each lane that the event belongs to, ordered by sink. */
   readonly lanes: readonly LaneFate[];
 }
@@ -63,6 +65,7 @@ export async function fateOf(sources: FateSources, tenantId: string, idOrPositio
     position: formatPosition(position.stream, position.sequence),
     received_at: event.received_at,
     trace_id: event.trace_id,
+    erased_at: entry.erasedAt === undefined ? undefined : timestamp(entry.erasedAt),
     lanes: await laneFates(sources.lanes, position),
   };
 }

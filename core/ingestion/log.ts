@@ -85,6 +85,8 @@ export interface LogEntry {
   readonly receivedAt: number;
   /** Canonical bytes, stamped. Not to be changed: readers may share them. */
   readonly bytes: Buffer;
+  /** When the payload was erased, in milliseconds since the epoch, to the second: `{}` stands in its place. */
+  readonly erasedAt?: number | undefined;
 }
 
 export interface ReadLimits {
@@ -366,6 +368,23 @@ export interface ControlStore {
   list(
     prefix: string,
   ): Promise<ReadonlyArray<{ readonly key: string; readonly value: unknown; readonly version: number }>>;
+}
+
+/** What was not erased before. */
+export interface Erased {
+  readonly events: number;
+  readonly deadLetters: number;
+}
+
+export interface ErasingLog {
+  /**
+   * Takes the payloads of these events out of the log's events, for good. What stays is the event's place,
+   * its canonical bytes without the payload, and its names: a repeat is a duplicate, whatever its content.
+   * Dead letters of these events, of any lane, are amended to `erased` and removed, also of trimmed events; one
+   * that a commit brings later is counted so and not kept. Sequences that are not stored are passed over.
+   * When this rejects, or the process dies, it may be done in part, and the next start of the log ends it.
+   */
+  erase(stream: Stream, sequences: readonly number[], at: number): Promise<Erased>;
 }
 
 export interface IngestionLog extends LogWriter, LogReader, LaneStore {

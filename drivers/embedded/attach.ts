@@ -62,15 +62,16 @@ class ThreadLog extends StoredLanes implements AttachedLog {
     // This thread may wait for the disk: reads at once are the cheapest.
     this.files = new LogFiles({ disk: realDisk, folder, wait: true });
     const { streams, arrivalsHub: arrivals } = this;
+    const progress = new SharedProgress(handle.progress);
     this.tailer = new Tailer({
       disk: realDisk,
       folder,
       streams,
       arrivals,
       tail,
-      progress: new SharedProgress(handle.progress),
+      progress,
     });
-    this.reader = new StreamReader({ files: this.files, streams, range: this.tailer, tail });
+    this.reader = new StreamReader({ files: this.files, streams, range: this.tailer, tail, progress });
   }
 
   async start(): Promise<void> {

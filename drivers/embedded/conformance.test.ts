@@ -2,8 +2,9 @@ import fs from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { logConformance } from "../../tests/conformance/log.ts";
+import { erasureConformance } from "../../tests/conformance/log-erasure.ts";
 import type { LogUnderTest } from "../../tests/conformance/log-under-test.ts";
-import type { IngestionLog } from "../../core/ingestion/log.ts";
+import type { ErasingLog, IngestionLog } from "../../core/ingestion/log.ts";
 import { attachEmbeddedLog, type EmbeddedLog, openEmbeddedLog } from "./index.ts";
 import { quietLogger, noMetrics, SteppedClock } from "./testing.ts";
 
@@ -45,27 +46,32 @@ for (const { name, segmentBytes } of [
   { name: "embedded", segmentBytes: 16 << 20 },
   { name: "embedded, small segments", segmentBytes: 1_200_000 },
 ]) {
-  logConformance(name, async () => {
+  const openEmpty = async () => {
     const folder = await fs.mkdtemp(path.join(os.tmpdir(), "pulsegate-log-"));
     return open(folder, new SteppedClock(), segmentBytes);
-  });
+  };
+  logConformance(name, openEmpty);
+  erasureConformance(name, openEmpty);
 }
 
 // Appends by the owner, everything else as a worker thread has it.
-logConformance("embedded, attached", async () => {
+const openEmptyAttached = async () => {
   const folder = await fs.mkdtemp(path.join(os.tmpdir(), "pulsegate-log-"));
   return openAttached(folder, new SteppedClock());
-});
+};
+logConformance("embedded, attached", openEmptyAttached);
+erasureConformance("embedded, attached", openEmptyAttached);
 
 async function openAttached(folder: string, clock: SteppedClock): Promise<LogUnderTest> {
   const owned = await open(folder, clock, 1_200_000);
   const owner = owned.log as EmbeddedLog;
   const attached = await attachEmbeddedLog(structuredClone(owner.handle({ index: 0, count: 1 })));
-  const log: IngestionLog = {
+  const log: IngestionLog & ErasingLog = {
     append: (entries) => owner.append(entries),
     probe: () => owner.probe(),
     knownStreams: () => owner.knownStreams(),
     trim: (stream, before) => owner.trim(stream, before),
+    erase: (stream, sequences, at) => owner.erase(stream, sequences, at),
     read: (stream, from, limits) => attached.read(stream, from, limits),
     arrivals: (slots, signal) => attached.arrivals(slots, signal),
     seek: (stream, time) => attached.seek(stream, time),

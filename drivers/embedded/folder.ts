@@ -124,3 +124,8 @@ export function corrupt(folder: LogFolder, segment: number, offset: number, what
     `${path} is damaged at byte ${offset}: ${what}. Nothing was changed. Restore the data folder from a backup or a snapshot of the disk; do not delete the file: acknowledged events lie in it.`,
   );
 }
+
+/** What a call gets that comes when the log is being closed. */
+export function shuttingDown(): PulseGateError {
+  return new PulseGateError("shutting_down", "The ingestion log is closed.");
+}

@@ -224,7 +224,15 @@ export class Intake {
     this.release(pending);
     if (repeats === undefined) return;
     const { eventId, idempotencyKey, bytes: body } = entry;
-    const first = { stream: pending.stream.stream, sequence, receivedAt, eventId, idempotencyKey, body };
+    const first = {
+      stream: pending.stream.stream,
+      sequence,
+      receivedAt,
+      eventId,
+      idempotencyKey,
+      body,
+      isErased: false,
+    };
     for (const repeat of repeats) this.settle(repeat, repeatOf(repeat.entry, first));
   }
 
@@ -319,11 +327,13 @@ interface First {
   readonly eventId: string;
   readonly idempotencyKey: string | undefined;
   readonly body: Buffer;
+  /** Its content is not known any more: whoever repeats its name repeats it. */
+  readonly isErased: boolean;
 }
 
 function repeatOf(entry: AppendEntry, first: First): Appended {
   const { stream, sequence, receivedAt, eventId } = first;
-  if (contentOf(entry.bytes).equals(contentOf(first.body)))
+  if (first.isErased || contentOf(entry.bytes).equals(contentOf(first.body)))
     return { type: "duplicate", stream, sequence, receivedAt, eventId };
   const sameKey = entry.idempotencyKey !== undefined && entry.idempotencyKey === first.idempotencyKey;
   return { type: "conflict", field: sameKey ? "idempotency_key" : "event_id", eventId };

@@ -3,6 +3,7 @@ import { PulseGateError } from "../../core/canonical/errors.ts";
 import type {
   AppendEntry,
   Appended,
+  Erased,
   LogEntry,
   Position,
   ReadLimits,
@@ -14,8 +15,9 @@ import { Appender, type AppendStart } from "./appender.ts";
 import { Arrivals } from "./arrivals.ts";
 import { type Disk, isOutOfSpace, realDisk } from "./disk.ts";
 import { LogFiles } from "./files.ts";
+import { endErasures, Eraser } from "./eraser.ts";
 import { findEvent } from "./find.ts";
-import { type LogFolder, openFolder, removeTemporaries } from "./folder.ts";
+import { type LogFolder, openFolder, removeTemporaries, shuttingDown } from "./folder.ts";
 import { IdIndex } from "./id-index.ts";
 import { Intake, type PendingEntry } from "./intake.ts";
 import { type KeeperClient, type KeeperReply, startKeeperHere, startKeeperThread } from "./keeper-client.ts";
@@ -84,6 +86,7 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
   private readonly files: LogFiles;
   private readonly reader: StreamReader;
   private readonly trimmer: Trimmer;
+  private readonly eraser: Eraser;
   private readonly failure = Promise.withResolvers<PulseGateError>();
   private readonly closing = new AbortController();
   private readonly toIndex: Sealed[] = [];
@@ -105,7 +108,12 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
     this.streams = new StreamTable(folder.identity);
     this.ids = new IdIndex(options.dedupBytesMax ?? 64 * MIB);
     this.files = new LogFiles({ disk, folder, wait: false });
-    this.reader = new StreamReader({ files: this.files, streams: this.streams, range: this.progress });
+    this.reader = new StreamReader({
+      files: this.files,
+      streams: this.streams,
+      range: this.progress,
+      progress: this.progress,
+    });
     this.trimmer = new Trimmer({
       disk,
       folder,
@@ -115,11 +123,15 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
         lastAt > this.appender.now() - this.windowMs && number >= (this.ids.firstSegment ?? 0),
       removed: (ends) => void this.forgetSettlements(ends),
     });
+    const { reader, progress } = this;
+    const isIndexed = (segment: number): boolean => this.toIndex.some((sealed) => sealed.segment === segment);
+    this.eraser = new Eraser({ disk, folder, state: parts.state, reader, progress, isIndexed });
   }
 
   async start(): Promise<void> {
     const { disk, folder, state, options } = this.parts;
     const { streams, ids } = this;
+    await endErasures({ disk, folder, state });
     const cleanEnd = state.cleanEnd();
     const recovered = recover({ disk, folder, streams, ids, logger: options.logger, cleanEnd });
     if (cleanEnd !== undefined) await state.clearCleanEnd();
@@ -270,6 +282,7 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
     const [next] = this.toIndex;
     if (next === undefined) this.onIndexed?.();
     if (next !== undefined) this.keeper?.send({ type: "index", sealed: next });
+    this.eraser.indexed();
     this.removeTrimmed();
     this.reportDedup();
   }
@@ -337,6 +350,10 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
     this.removeTrimmed();
   }
 
+  erase(stream: Stream, sequences: readonly number[], at: number): Promise<Erased> {
+    return this.eraser.erase(stream, sequences, at);
+  }
+
   private removeTrimmed(): void {
     try {
       this.trimmer.run();
@@ -359,6 +376,7 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
     await this.appender.drained();
     await this.indexedOrLate();
     this.closing.abort();
+    await this.eraser.close();
     try {
       await this.keeper?.close();
       if (!this.appender.isFailed) await state.putCleanEnd(this.appender.end);
@@ -379,8 +397,4 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
     this.onIndexed = () => indexed.abort();
     await this.parts.options.clock.sleep(CLOSE_WAIT_MS, indexed.signal);
   }
-}
-
-function shuttingDown(): PulseGateError {
-  return new PulseGateError("shutting_down", "The ingestion log is closed.");
 }

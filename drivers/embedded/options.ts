@@ -1,6 +1,6 @@
 import type { PulseGateError } from "../../core/canonical/errors.ts";
 import type { Clock, Logger } from "../../core/environment.ts";
-import type { IngestionLog } from "../../core/ingestion/log.ts";
+import type { ErasingLog, IngestionLog } from "../../core/ingestion/log.ts";
 import type { LogMetrics } from "../../core/ingestion/metrics.ts";
 import type { Disk } from "./disk.ts";
 import type { LogFolder } from "./folder.ts";
@@ -35,7 +35,7 @@ export interface EmbeddedLogHandle {
   readonly worker: { readonly index: number; readonly count: number };
 }
 
-export interface EmbeddedLog extends IngestionLog {
+export interface EmbeddedLog extends IngestionLog, ErasingLog {
   /** Worker `index` of `count` holds the slots with `slot % count === index`. */
   handle(worker: { readonly index: number; readonly count: number }): EmbeddedLogHandle;
   /** Resolves with the reason once the log can take nothing more until the process is started anew. */

@@ -7,6 +7,7 @@ import { BODY_PREFIX_BYTES, bodyPrefixAt, isBodyIntact } from "./segment-format.
 import { findStream, type OpenSidecar, readIndex } from "./sidecar-reader.ts";
 import { INDEX_RECORD_BYTES } from "./sidecar.ts";
 import { runContains, type Run, type SealedRun, type StreamState, type StreamTable } from "./streams.ts";
+import type { SharedProgress } from "./shared.ts";
 import type { TailCache } from "./tail-cache.ts";
 
 /** Which segments there are, for this thread, now. */
@@ -17,7 +18,7 @@ export interface SegmentRange {
   readonly sidecarThrough: number;
 }
 
-interface EntryPlace {
+export interface EntryPlace {
   readonly segment: number;
   readonly sequence: number;
   readonly bodyOffset: number;
@@ -33,6 +34,7 @@ export interface ReaderOptions {
   readonly streams: StreamTable;
   readonly range: SegmentRange;
   readonly tail?: TailCache | undefined;
+  readonly progress: Pick<SharedProgress, "scrubs">;
 }
 
 /** Reads a stream's entries by their places, without looking at any other stream's. */
@@ -41,18 +43,30 @@ export class StreamReader {
   private readonly streams: StreamTable;
   private readonly range: SegmentRange;
   private readonly tail: TailCache | undefined;
+  private readonly progress: Pick<SharedProgress, "scrubs">;
+  /** As of the last read; what the tail holds is older than the next change. */
+  private scrubs = 0;
 
   constructor(options: ReaderOptions) {
     this.files = options.files;
     this.streams = options.streams;
     this.range = options.range;
     this.tail = options.tail;
+    this.progress = options.progress;
   }
 
   async read(stream: Stream, from: number, limits: ReadLimits): Promise<LogEntry[]> {
     const state = this.streams.find(stream);
     if (state === undefined || from >= state.end || limits.entries <= 0) return [];
     return this.files.use(async () => this.fetch(await this.places(state, from, limits)));
+  }
+
+  /** Where one event lies; undefined when it is not stored. */
+  async placeOf(stream: Stream, sequence: number): Promise<EntryPlace | undefined> {
+    const state = this.streams.find(stream);
+    if (state === undefined || sequence < 0 || sequence >= state.end) return undefined;
+    const [place] = await this.files.use(() => this.places(state, sequence, { entries: 1, bytes: 1 }));
+    return place?.sequence === sequence ? place : undefined;
   }
 
   async bounds(stream: Stream): Promise<StreamBounds> {
@@ -226,6 +240,8 @@ export class StreamReader {
 
   /** Reads the bodies; neighbours in one go. */
   private async fetch(places: readonly EntryPlace[]): Promise<LogEntry[]> {
+    if (this.progress.scrubs !== this.scrubs) this.tail?.clear();
+    this.scrubs = this.progress.scrubs;
     const entries: LogEntry[] = [];
     for (let i = 0; i < places.length; ) {
       const place = places[i] as EntryPlace;
@@ -276,8 +292,11 @@ export class StreamReader {
   }
 
   private entryAt(place: EntryPlace, bytes: Buffer, bodyAt: number): LogEntry {
-    const { receivedAt, sequence } = bodyPrefixAt(bytes, bodyAt);
+    const { receivedAt, sequence, erasedAt } = bodyPrefixAt(bytes, bodyAt);
     if (sequence !== place.sequence || !isBodyIntact(bytes, bodyAt, place.bodyLength)) {
+      const { scrubs } = this.progress;
+      if (scrubs !== this.scrubs || scrubs % 2 === 1)
+        throw new PulseGateError("log_unavailable", "Payloads were erased while this was read; read again.");
       throw corrupt(
         this.files.folder,
         place.segment,
@@ -285,7 +304,10 @@ export class StreamReader {
         `the event with sequence ${place.sequence} is not as it was written`,
       );
     }
-    return { sequence, receivedAt, bytes: bytes.subarray(bodyAt, bodyAt + place.bodyLength) };
+    const body = bytes.subarray(bodyAt, bodyAt + place.bodyLength);
+    return erasedAt === undefined
+      ? { sequence, receivedAt, bytes: body }
+      : { sequence, receivedAt, bytes: body, erasedAt };
   }
 }
 

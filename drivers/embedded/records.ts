@@ -1,3 +1,4 @@
+import { isErrorCode } from "../../core/canonical/errors.ts";
 import type { Stream } from "../../core/ingestion/log.ts";
 import type { LogFiles } from "./files.ts";
 import type { Place } from "./recent-ids.ts";
@@ -12,6 +13,7 @@ export interface StoredRecord {
   readonly idempotencyKey: string | undefined;
   readonly receivedAt: number;
   readonly body: Buffer;
+  readonly isErased: boolean;
 }
 
 /** The longest names there can be and the prefix of the body: the rest of a frame is its body. */
@@ -20,6 +22,16 @@ const GUESS_BYTES = 2048;
 
 /** Reads the frame that starts at a place; undefined when its segment was trimmed. */
 export async function readRecord(files: LogFiles, place: Place): Promise<StoredRecord | undefined> {
+  try {
+    return await readOnce(files, place);
+  } catch (error) {
+    if (!isErrorCode(error, "log_corrupt")) throw error;
+    // Its payload may just have been erased, while it was read.
+    return readOnce(files, place);
+  }
+}
+
+async function readOnce(files: LogFiles, place: Place): Promise<StoredRecord | undefined> {
   const file = files.segment(place.segment);
   if (file === undefined) return undefined;
   const room = files.folder.identity.segmentBytes - place.offset;
@@ -40,6 +52,7 @@ export async function readRecord(files: LogFiles, place: Place): Promise<StoredR
     idempotencyKey: frame.idempotencyKey,
     receivedAt: frame.receivedAt,
     body: bytes.subarray(bodyAt, bodyAt + bodyLength),
+    isErased: frame.isErased,
   };
 }
 

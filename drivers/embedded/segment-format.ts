@@ -1,5 +1,5 @@
 import { crc32 } from "node:zlib";
-import { stampReceivedAt } from "../../core/canonical/codec.ts";
+import { stampReceivedAt, withoutPayload } from "../../core/canonical/codec.ts";
 
 /**
  * A segment file: a header of 64 bytes, then blocks, then zeros up to its fixed size. One block is one
@@ -8,7 +8,7 @@ import { stampReceivedAt } from "../../core/canonical/codec.ts";
  *     block   magic u32 · length u32 · crc32 of the rest u32 · frames u32 · received_at f64 · commit f64
  *             · segment u32 · offset/8 u32 · 0 u32 ×2
  *     frame   length u32 · body length u32 · partition u32 · lengths of tenant, event id, key u8 ×3 · 0 u8
- *             · tenant, event id, key · pad · received_at f64 · sequence f64 · crc32 of the body u32 · 0 u32 · body · pad
+ *             · tenant, event id, key · pad · received_at f64 · sequence f64 · crc32 of the body u32 · erased at, in seconds, or 0 u32 · body · pad
  *
  * The magic is random for each log: no client can write a body that looks like a block.
  */
@@ -171,11 +171,31 @@ export function isBlockIntact(bytes: Buffer, at: number, length: number): boolea
 export function bodyPrefixAt(
   bytes: Buffer,
   bodyAt: number,
-): { readonly receivedAt: number; readonly sequence: number } {
+): { readonly receivedAt: number; readonly sequence: number; readonly erasedAt: number | undefined } {
   return {
+    erasedAt: erasedAt(bytes, bodyAt),
     receivedAt: bytes.readDoubleLE(bodyAt - BODY_PREFIX_BYTES),
     sequence: bytes.readDoubleLE(bodyAt - BODY_PREFIX_BYTES + 8),
   };
+}
+
+function erasedAt(bytes: Buffer, bodyAt: number): number | undefined {
+  const seconds = bytes.readUInt32LE(bodyAt - 4);
+  return seconds === 0 ? undefined : seconds * 1000;
+}
+
+/** Takes the payload out of a body, in place; the checksum of its block is to be made anew. */
+export function eraseBody(bytes: Buffer, place: { bodyAt: number; length: number; at: number }): void {
+  const { bodyAt, length, at } = place;
+  const body = withoutPayload(bytes.subarray(bodyAt, bodyAt + length));
+  bytes.set(body, bodyAt);
+  bytes.writeUInt32LE(crc32(body), bodyAt - 8);
+  bytes.writeUInt32LE(Math.floor(at / 1000), bodyAt - 4);
+}
+
+/** Makes the checksum of a whole block anew, in place. */
+export function sealBlock(block: Buffer): void {
+  block.writeUInt32LE(crc32(block.subarray(12)), 8);
 }
 
 export function isBodyIntact(bytes: Buffer, bodyAt: number, length: number): boolean {
@@ -234,6 +254,10 @@ export class FrameView {
 
   get sequence(): number {
     return this.bytes.readDoubleLE(this.bodyAt - BODY_PREFIX_BYTES + 8);
+  }
+
+  get isErased(): boolean {
+    return erasedAt(this.bytes, this.bodyAt) !== undefined;
   }
 
   private get namesAt(): number {

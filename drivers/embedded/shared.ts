@@ -42,6 +42,15 @@ export class SharedProgress {
     Atomics.store(this.words, 2, segment);
   }
 
+  /** Odd while payloads are being erased from segments; changes with each time. */
+  get scrubs(): number {
+    return Atomics.load(this.words, 3);
+  }
+
+  scrubbing(): void {
+    Atomics.add(this.words, 3, 1);
+  }
+
   /** Changes with every announcement. */
   get version(): number {
     return Atomics.load(this.words, 0);

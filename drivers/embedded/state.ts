@@ -11,6 +11,7 @@ import {
   type DeadLetterFilter,
   type DeadLetterGroup,
   type DeadLetterQuery,
+  type Erased,
   type LaneCommit,
   type LaneId,
   laneKey,
@@ -19,12 +20,15 @@ import {
   type Recount,
   type Redriven,
   type Settlement,
+  type Stream,
   SLOT_COUNT,
   slotOf,
   type StreamKey,
   streamKey,
 } from "../../core/ingestion/log.ts";
+import { ErasureStore } from "./erasures.ts";
 import { LetterStore } from "./letters.ts";
+import type { Scrub } from "./scrub.ts";
 
 const FORGET_AT_ONCE = 1_000;
 
@@ -45,6 +49,7 @@ export interface CleanEnd {
  */
 export class StateStore {
   readonly control: ControlStore;
+  readonly erasures: ErasureStore;
   private readonly env: RootDatabase;
   private readonly laneRows;
   private readonly settlements;
@@ -62,6 +67,7 @@ export class StateStore {
     this.letters = new LetterStore(this.env);
     this.amendments = this.env.openDB<Amendment, [string, number]>({ name: "amendments" });
     this.forgotten = this.env.openDB<LaneState, string>({ name: "forgotten" });
+    this.erasures = new ErasureStore(this.env, (action) => this.write(action));
     this.controls = this.env.openDB<StoredControl, string>({ name: "control" });
     this.meta = this.env.openDB<unknown, string>({ name: "meta" });
     this.control = this.controlStore();
@@ -151,12 +157,28 @@ export class StateStore {
         `the settlement of ${settlement.from} to ${settlement.to} does not start at the cursor ${row.state.cursor}`,
       );
     }
-    void this.laneRows.put(key, { lane: row.lane, state: settled(row.state, settlement) });
+    void this.laneRows.put(key, { lane: row.lane, state: this.after(row, settlement, deadLetters) });
     void this.settlements.put([key, settlement.to], settlement);
-    for (const letter of deadLetters) this.letters.put(key, letter);
     const { settledAt: at, configRevision } = settlement;
     for (const one of redriven) this.redriven(one, { at, job: lane.job, configRevision });
     return undefined;
+  }
+
+  /** Keeps the dead letters, but for those of events that were erased meanwhile; gives the lane's next state. */
+  private after({ lane, state }: LaneRow, settlement: Settlement, deadLetters: readonly DeadLetter[]): LaneState {
+    const key = laneKey(lane);
+    let next = settled(state, settlement);
+    for (const letter of deadLetters) {
+      const { sequence } = letter;
+      const at = this.erasures.at(streamKey(lane.stream), sequence);
+      if (at === undefined) this.letters.put(key, letter);
+      else {
+        const outcome = { type: "erased" as const };
+        next = amended(next, outcome);
+        void this.amendments.put([key, sequence], { sequence, outcome, at });
+      }
+    }
+    return next;
   }
 
   private redriven({ lane, sequence, outcome }: Redriven, stamp: Stamp): void {
@@ -180,6 +202,23 @@ export class StateStore {
     { at, reason }: { readonly at: number; readonly reason: string },
   ): Promise<number> {
     return this.write(() => letters.filter((one) => this.amend(one, { type: "filtered", reason }, { at })).length);
+  }
+
+  /** Notes what is to be erased, before it is, and amends the dead letters, of these events and of those without a place. */
+  erase(
+    stream: Stream,
+    { scrubs, sequences, at }: { scrubs: readonly Scrub[]; sequences: readonly number[]; at: number },
+  ): Promise<Erased> {
+    return this.write(() => {
+      const letters = this.lanesOf(stream).flatMap((lane) => sequences.map((sequence) => ({ lane, sequence })));
+      const gone = letters.filter((letter) => this.amend(letter, { type: "erased" }, { at }));
+      return { events: this.erasures.note(scrubs), deadLetters: gone.length };
+    });
+  }
+
+  private lanesOf(stream: Stream): LaneId[] {
+    const lanes = this.laneRows.getRange(tenantRange(stream.tenantId)).map(({ value }) => value.lane);
+    return [...lanes].filter((lane) => streamKey(lane.stream) === streamKey(stream));
   }
 
   settlement(lane: LaneId, sequence: number): Settlement | undefined {
@@ -246,6 +285,7 @@ export class StateStore {
       const end = ends.get(streamKey(lane.stream));
       if (end !== undefined) await this.forgetSettlementsOf(laneKey(lane), end);
     }
+    for (const [key, end] of ends) await this.erasures.forget(key, end);
   }
 
   /** What they counted is kept as a sum, so that a recount still comes out. */

@@ -38,6 +38,13 @@ export class TailCache {
     this.end += length;
   }
 
+  /** Forgets everything, and what it was. */
+  clear(): void {
+    this.pieces = [];
+    this.head = 0;
+    this.ring.fill(0);
+  }
+
   /** Lets go of the oldest pieces, as far as they begin within these bounds. */
   private forget(from: number, to: number): void {
     for (; this.head < this.pieces.length; this.head++) {

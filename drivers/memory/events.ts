@@ -1,4 +1,4 @@
-import { contentOf, stampReceivedAt } from "../../core/canonical/codec.ts";
+import { contentOf, decodeEvent, stampReceivedAt, withoutPayload } from "../../core/canonical/codec.ts";
 import {
   type AppendEntry,
   type Appended,
@@ -22,7 +22,8 @@ interface Known extends Position {
   readonly receivedAt: number;
   readonly eventId: string;
   readonly idempotencyKey: string | undefined;
-  readonly content: Buffer;
+  /** Absent once erased: then every repeat is a duplicate. */
+  content: Buffer | undefined;
 }
 
 /** The durable events of the in-memory log. Every method is one atomic step. */
@@ -121,6 +122,21 @@ export class EventTable {
     return { stream: known.stream, sequence: known.sequence, receivedAt: known.receivedAt };
   }
 
+  /** How many were not erased before. */
+  erase(stream: Stream, sequences: readonly number[], at: number): number {
+    const stored = this.#streams.get(streamKey(stream));
+    return sequences.filter((sequence) => stored !== undefined && this.#eraseOne(stream, stored, sequence, at)).length;
+  }
+
+  #eraseOne(stream: Stream, { first, entries }: StoredStream, sequence: number, at: number): boolean {
+    const entry = entries[sequence - first];
+    if (entry === undefined || entry.erasedAt !== undefined) return false;
+    entries[sequence - first] = { ...entry, bytes: withoutPayload(entry.bytes), erasedAt: at };
+    const known = this.#ids.get(idKey(stream.tenantId, decodeEvent(entry.bytes).event_id));
+    if (known?.sequence === sequence && known.stream.partition === stream.partition) known.content = undefined;
+    return true;
+  }
+
   trim(stream: Stream, before: number): void {
     const stored = this.#streams.get(streamKey(stream));
     if (stored === undefined) return;
@@ -136,7 +152,8 @@ function idKey(tenantId: string, id: string): string {
 
 function verdict(entry: AppendEntry, known: Known): Appended {
   const { stream, sequence, receivedAt, eventId } = known;
-  if (contentOf(entry.bytes).equals(known.content)) return { type: "duplicate", stream, sequence, receivedAt, eventId };
+  const isSame = known.content === undefined || contentOf(entry.bytes).equals(known.content);
+  if (isSame) return { type: "duplicate", stream, sequence, receivedAt, eventId };
   const sameKey = entry.idempotencyKey !== undefined && entry.idempotencyKey === known.idempotencyKey;
   return { type: "conflict", field: sameKey ? "idempotency_key" : "event_id", eventId };
 }

@@ -11,6 +11,8 @@ import {
   type DeadLetterFilter,
   type DeadLetterGroup,
   type DeadLetterQuery,
+  type Erased,
+  type ErasingLog,
   type IngestionLog,
   type LaneCommit,
   type LaneId,
@@ -71,7 +73,7 @@ interface Parts {
   readonly control: ControlTable;
 }
 
-export class MemoryLog implements IngestionLog {
+export class MemoryLog implements IngestionLog, ErasingLog {
   readonly #parts: Parts;
   readonly #hub = new ArrivalHub();
   /** Effects of calls that have not happened yet: at a crash, each happens or does not. */
@@ -207,6 +209,13 @@ export class MemoryLog implements IngestionLog {
 
   async trim(stream: Stream, before: number): Promise<void> {
     await this.#call(() => this.#parts.events.trim(stream, before));
+  }
+
+  erase(stream: Stream, sequences: readonly number[], at: number): Promise<Erased> {
+    return this.#write(() => {
+      const { events, lanes } = this.#parts;
+      return { events: events.erase(stream, sequences, at), deadLetters: lanes.erase(stream, sequences, at) };
+    });
   }
 
   async close(): Promise<void> {

@@ -15,8 +15,11 @@ import {
   type Recount,
   type Redriven,
   type Settlement,
+  type Stream,
+  formatPosition,
   laneKey,
   slotOf,
+  streamKey,
 } from "../../core/ingestion/log.ts";
 
 interface StoredLane {
@@ -32,6 +35,8 @@ type Stamp = Pick<Amendment, "at" | "job" | "configRevision">;
 /** The durable lanes of the in-memory log. Every method is one atomic step. */
 export class LaneTable {
   readonly #lanes = new Map<string, StoredLane>();
+  /** Positions of events that were erased. */
+  readonly #erased = new Set<string>();
 
   open(lane: LaneId, start: number): LaneState {
     const known = this.#lanes.get(laneKey(lane));
@@ -66,8 +71,12 @@ export class LaneTable {
     checkShape(commit, streamEnd);
     stored.state = settled(stored.state, settlement);
     stored.settlements.push(settlement);
-    for (const letter of deadLetters) stored.dead.set(letter.sequence, letter);
     const { settledAt: at, configRevision } = settlement;
+    for (const letter of deadLetters) {
+      stored.dead.set(letter.sequence, letter);
+      if (this.#erased.has(formatPosition(lane.stream, letter.sequence)))
+        this.#amend(letter, { type: "erased" }, { at });
+    }
     for (const one of redriven) this.#redriven(one, { at, job: lane.job, configRevision });
   }
 
@@ -87,6 +96,16 @@ export class LaneTable {
 
   discard(letters: readonly LetterId[], { at, reason }: { readonly at: number; readonly reason: string }): number {
     return letters.filter((letter) => this.#amend(letter, { type: "filtered", reason }, { at })).length;
+  }
+
+  /** How many dead letters went; those of these events that come later will go, too. */
+  erase(stream: Stream, sequences: readonly number[], at: number): number {
+    for (const sequence of sequences) this.#erased.add(formatPosition(stream, sequence));
+    const lanes = [...this.#lanes.values()].map(({ lane }) => lane);
+    const letters = lanes
+      .filter((lane) => streamKey(lane.stream) === streamKey(stream))
+      .flatMap((lane) => sequences.map((sequence) => ({ lane, sequence })));
+    return letters.filter((letter) => this.#amend(letter, { type: "erased" }, { at })).length;
   }
 
   settlement(lane: LaneId, sequence: number): Settlement | undefined {

@@ -1,15 +1,18 @@
 import { openMemoryLog, type MemoryLog } from "../../drivers/memory/index.ts";
 import { SimClock, seededRandom } from "../helpers/sim-clock.ts";
 import { type FaultyLog, logFaultConformance } from "./log-faults.ts";
+import { erasureConformance } from "./log-erasure.ts";
 import { logConformance } from "./log.ts";
 import type { LogUnderTest } from "./log-under-test.ts";
 
 const WINDOW_MS = 24 * 60 * 60 * 1000;
 
-logConformance("memory", async () => {
+const openEmpty = async () => {
   const clock = new SimClock();
   return underTest(openMemoryLog({ clock, windowMs: WINDOW_MS }), clock);
-});
+};
+logConformance("memory", openEmpty);
+erasureConformance("memory", openEmpty);
 
 function underTest(log: MemoryLog, clock: SimClock): LogUnderTest {
   return {

@@ -87,6 +87,7 @@ function portsOn(log: MemoryLog, running: Revision): AdminPorts {
     tokens: HOLDERS,
     reader: log,
     lanes: log,
+    erase: log.erase.bind(log),
     control: log.control,
     revision: () => running,
     config: configPort(running),
@@ -96,6 +97,7 @@ function portsOn(log: MemoryLog, running: Revision): AdminPorts {
     workers: {
       status: async () => [{ tenantId: "shop", partition: 0, sink: "raw", breaker: "open", lastError: "refused" }],
       holdsChanged: async () => {},
+      reread: async () => {},
       skip: async () => {},
     },
     plugins: () => [

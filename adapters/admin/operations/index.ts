@@ -2,6 +2,7 @@ import type { Operation } from "../operation.ts";
 import { AUDIT_OPERATIONS } from "./audit.ts";
 import { CONFIG_OPERATIONS } from "./config.ts";
 import { DEAD_LETTER_OPERATIONS } from "./dead-letters.ts";
+import { ERASURE_OPERATIONS } from "./erasure.ts";
 import { EVENT_OPERATIONS } from "./events.ts";
 import { JOB_OPERATIONS } from "./jobs.ts";
 import { KEY_OPERATIONS } from "./keys.ts";
@@ -18,6 +19,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...DEAD_LETTER_OPERATIONS,
   ...JOB_OPERATIONS,
   ...EVENT_OPERATIONS,
+  ...ERASURE_OPERATIONS,
   ...AUDIT_OPERATIONS,
   ...TRIAL_OPERATIONS,
 ] as readonly unknown[] as readonly Operation[];

@@ -87,6 +87,8 @@ function commonOptions(options: ConnectOptions, address: Address): RedisOptions 
     commandTimeout: options.timeoutMs ?? 5_000,
     retryStrategy: retryDelayMs,
     enableOfflineQueue: false,
+    // Its own subscribing anew is a promise that nobody hears of when the connection is cut again meanwhile.
+    autoResubscribe: false,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
     // A demoted primary: connect anew, where the name may lead to the new one. Nothing is sent again.

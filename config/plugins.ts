@@ -177,9 +177,17 @@ function lookUp(use: Use, options: PluginsOptions): Found | Problem {
 }
 
 /** What a definition says of a plugin. */
-export function factsOf({ kind, name, version, summary, config }: PluginDefinition): PluginFacts {
-  return { kind, name, version, summary, schema: config === undefined ? undefined : jsonSchemaOf(config) };
+export function factsOf(definition: PluginDefinition): PluginFacts {
+  const known = FACTS.get(definition);
+  if (known !== undefined) return known;
+  const { kind, name, version, summary, config } = definition;
+  const facts = { kind, name, version, summary, schema: config === undefined ? undefined : jsonSchemaOf(config) };
+  FACTS.set(definition, facts);
+  return facts;
 }
+
+/** Made once: a file may use one plugin ten thousand times. */
+const FACTS = new WeakMap<PluginDefinition, PluginFacts>();
 
 /** Every plugin there is: the built-in ones, and those that a configuration brings, each once. */
 export function knownPlugins(builtIn: readonly PluginDefinition[], uses: readonly PluginUsage[]): PluginFacts[] {

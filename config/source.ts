@@ -1,4 +1,4 @@
-import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, visit } from "yaml";
+import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from "yaml";
 import type { Document, Node, Pair, Scalar } from "yaml";
 import { offsetInScalar } from "./scalar-place.ts";
 
@@ -119,7 +119,7 @@ function resolved(doc: Document, node: unknown): unknown {
 }
 
 function pairOf(items: readonly Pair[], key: string): Pair | undefined {
-  return items.find((pair) => (isScalar(pair.key) ? String(pair.key.value) : String(pair.key)) === key);
+  return items.find((pair) => nameOf(pair.key) === key);
 }
 
 function keyOffset(node: Node | undefined, key: string): number | undefined {
@@ -129,34 +129,26 @@ function keyOffset(node: Node | undefined, key: string): number | undefined {
 }
 
 function stringsOf(doc: Document): Array<{ path: Path; from: number; to: number }> {
-  const found: Array<{ path: Path; from: number; to: number }> = [];
-  visit(doc, {
-    Scalar(key, scalar: Scalar, ancestors) {
-      if (key === "key" || typeof scalar.value !== "string" || !scalar.range) return;
-      const [from, to] = scalar.range;
-      found.push({ path: pathOf([...ancestors, scalar]), from, to });
-    },
+  return [...scalarsIn(doc.contents, [])].flatMap(({ scalar, path }) => {
+    return scalar.range ? [{ path, from: scalar.range[0], to: scalar.range[1] }] : [];
   });
-  return found;
 }
 
 function replaceStrings(doc: Document, replace: (text: string, path: Path) => string): void {
-  visit(doc, {
-    Scalar(key, scalar: Scalar, ancestors) {
-      if (key === "key" || typeof scalar.value !== "string") return;
-      scalar.value = replace(scalar.value, pathOf([...ancestors, scalar]));
-    },
-  });
+  for (const { scalar, path } of scalarsIn(doc.contents, [])) scalar.value = replace(scalar.value, path);
 }
 
-/** The path of the last node, from the chain of nodes that leads to it. */
-function pathOf(chain: readonly unknown[]): Path {
-  const path: Array<string | number> = [];
-  for (let i = 1; i < chain.length; i++) {
-    const parent = chain[i - 1];
-    const child = chain[i];
-    if (isSeq(parent)) path.push(parent.items.indexOf(child));
-    else if (isMap(parent)) path.push(String(((child as Pair).key as Scalar).value));
+/** Values that are strings, in the order of the text; an alias is none of its own. */
+function* scalarsIn(node: unknown, path: Path): Generator<{ scalar: Scalar<string>; path: Path }> {
+  if (isScalar(node)) {
+    if (typeof node.value === "string") yield { scalar: node as Scalar<string>, path };
+  } else if (isSeq(node)) {
+    for (const [index, item] of node.items.entries()) yield* scalarsIn(item, [...path, index]);
+  } else if (isMap(node)) {
+    for (const { key, value } of node.items) yield* scalarsIn(value, [...path, nameOf(key)]);
   }
-  return path;
+}
+
+function nameOf(key: unknown): string {
+  return isScalar(key) ? String(key.value) : String(key);
 }

@@ -35,10 +35,17 @@ export function validate(
 
 /** A mistyped option must not be dropped in silence, whatever the plugin's author thought of. */
 export function strict(schema: ZodType): ZodType {
+  const known = STRICT.get(schema);
+  if (known !== undefined) return known;
   // By its definition: a plugin may come with a zod of its own.
   const { type, catchall } = schema.def as { type: string; catchall?: unknown };
-  return type === "object" && catchall === undefined ? (schema as ZodObject).strict() : schema;
+  const made = type === "object" && catchall === undefined ? (schema as ZodObject).strict() : schema;
+  STRICT.set(schema, made);
+  return made;
 }
+
+/** A schema is compiled at its first use, so each is made once. */
+const STRICT = new WeakMap<ZodType, ZodType>();
 
 function convert(root: unknown, path: Path): boolean {
   const text = valueAt(root, path);

@@ -18,7 +18,7 @@ import type { Revision } from "../core/ingestion/revision.ts";
 import type { Capacity } from "../core/qps/capacity.ts";
 import { createDoor } from "../core/qps/door.ts";
 import type { Door } from "../core/qps/door.ts";
-import { METRICS_CONTENT_TYPE, mergeMetrics } from "../observability/metrics.ts";
+import { METRICS_CONTENT_TYPE } from "../observability/metrics.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import { startWorkers } from "../workers/pool.ts";
 import { adminPorts } from "./admin-ports.ts";
@@ -75,7 +75,7 @@ export interface Gateway {
 
 /** Starts forward, each part on what the one before offers. Rejects when one can't start; those before it are the teardown's. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  const { settings, book, log, logger, metrics, clock, teardown, role } = options;
+  const { settings, book, log, logger, metrics, capacity, clock, teardown, role } = options;
   const duties = dutiesOf(role);
   let configured = await adoptRevision(log, book.running.draft);
   // Where others share the log there are none, and what one of them does is not ours to clear away.
@@ -89,12 +89,14 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const failed = Promise.withResolvers<Error>();
   void log.failed.then((error) => failed.resolve(error));
 
+  metrics.tenants.configure(configured.tenants);
   const workers = duties.delivers
     ? await startWorkers({
         count: settings.workers.threads,
         handle: (worker) => log.handle(worker),
         revision,
         paused,
+        named: () => metrics.tenants.names(),
         logger,
         onFatal: (error) => failed.resolve(error),
       })
@@ -129,7 +131,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     return changesAt;
   };
   const serially = oneAtATime();
-  const run = (next: Revision): Promise<void> => workers.apply(trials.beside(next));
+  const run = (next: Revision): Promise<void> => {
+    const running = trials.beside(next);
+    metrics.tenants.configure(running.tenants);
+    return workers.apply(running);
+  };
   const open = (): void => {
     revision = trials.beside(configured);
     admit();
@@ -189,7 +195,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
           .catch((error: unknown) => logger.warn({ error }, "the lanes could not be measured"));
       }
       if (sharingState && duties.takesEvents) metrics.sharing(sharingState());
-      return mergeMetrics([await metrics.collect(), ...(await workers.scrape())]);
+      // Before all others, which follow it.
+      const threads = await workers.scrape(metrics.tenants.decide());
+      metrics.inFlight(capacity.costs());
+      return metrics.text(threads);
     },
     metricsContentType: METRICS_CONTENT_TYPE,
     admin: duties.administers ? adminPorts(admin) : undefined,

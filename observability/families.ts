@@ -22,6 +22,8 @@ export interface Family {
   readonly type: string;
   readonly aggregator: string;
   get(): Promise<{ name: string; help: string; type: string; aggregator: string; values: Sample[] }>;
+  /** Forgets the cells with these values of a label, bound ones too. */
+  forget(label: string, values: ReadonlySet<string>): void;
 }
 
 interface Child<T> {
@@ -60,6 +62,12 @@ class Children<T> {
     this.#overflow = undefined;
   }
 
+  forget(label: string, gone: ReadonlySet<string>): void {
+    const at = this.#definition.labels.indexOf(label);
+    if (at === -1) return;
+    for (const [key, { values }] of this.#byKey) if (gone.has(values[at] ?? "")) this.#byKey.delete(key);
+  }
+
   *all(): Generator<{ labels: Record<string, string>; cell: T }> {
     for (const child of this.#byKey.values()) yield this.#labelled(child);
     if (this.#overflow !== undefined) yield this.#labelled(this.#overflow);
@@ -95,6 +103,10 @@ abstract class BaseFamily<T> implements Family {
   /** Forgets all cells, bound ones too: for gauges that are written anew at each scrape. */
   clear(): void {
     this.children.clear();
+  }
+
+  forget(label: string, values: ReadonlySet<string>): void {
+    this.children.forget(label, values);
   }
 
   async get() {
@@ -159,10 +171,11 @@ export class HistogramFamily extends BaseFamily<HistogramCell> {
   }
 }
 
-/** The first so many names are kept, all later ones become `other`. */
+/** The first so many names are kept, all later ones become `other` and stay so: no count moves between the two. */
 export class LabelCap {
   readonly #max: number;
   readonly #kept = new Set<string>();
+  readonly #others = new Set<string>();
 
   constructor(max: number) {
     this.#max = max;
@@ -170,8 +183,16 @@ export class LabelCap {
 
   of(name: string): string {
     if (this.#kept.has(name)) return name;
-    if (this.#kept.size >= this.#max) return OTHER;
+    if (this.#kept.size >= this.#max || this.#others.has(name)) {
+      this.#others.add(name);
+      return OTHER;
+    }
     this.#kept.add(name);
     return name;
+  }
+
+  /** Names that will not come any more make room. */
+  forget(isGone: (name: string) => boolean): void {
+    for (const names of [this.#kept, this.#others]) for (const name of names) if (isGone(name)) names.delete(name);
   }
 }

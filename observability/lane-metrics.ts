@@ -8,8 +8,16 @@ const BREAKER_RANK = { closed: 0, half_open: 1, open: 2 } as const;
 /** Lanes are told anew before each scrape: one that was not for so many is gone (two scrapes may overlap). */
 const SCRAPES_MAX = 2;
 
+export interface LanesMetrics extends LaneMetrics {
+  /** To be called before each scrape. */
+  refresh(): void;
+  /** Events settled since the last call by tenant, those without labels too. */
+  takeTraffic(): Map<string, number>;
+}
+
 /** Several lanes may share labels (capped tenants): their states are put together at each scrape. */
-export function laneMetrics(families: Families, caps: LabelCaps): LaneMetrics & { refresh(): void } {
+export function laneMetrics(families: Families, caps: LabelCaps): LanesMetrics {
+  let traffic = new Map<string, number>();
   const tenant = (id: string): string => caps.tenants.of(id);
   const sink = (id: string): string => caps.sinks.of(id);
   const lanes = new Map<string, { readonly now: LaneNow; scrapes: number }>();
@@ -19,6 +27,7 @@ export function laneMetrics(families: Families, caps: LabelCaps): LaneMetrics & 
       families.deliveryEvents.cell(sink(one.sink), one.plugin).value += one.events;
     },
     settled: (tenantId, sinkId, outcome, events) => {
+      traffic.set(tenantId, (traffic.get(tenantId) ?? 0) + events);
       families.settled.cell(tenant(tenantId), sink(sinkId), outcome).value += events;
     },
     replayed: (tenantId, sinkId, outcome, events) => {
@@ -40,6 +49,11 @@ export function laneMetrics(families: Families, caps: LabelCaps): LaneMetrics & 
     refresh: () => {
       for (const [key, seen] of lanes) if (seen.scrapes++ >= SCRAPES_MAX) lanes.delete(key);
       refresh({ families, lanes: [...lanes.values()].map(({ now }) => now), tenant, sink });
+    },
+    takeTraffic: () => {
+      const taken = traffic;
+      traffic = new Map();
+      return taken;
     },
   };
 }

@@ -3,8 +3,8 @@ import { once } from "node:events";
 import { describe, expect, test } from "vitest";
 import { METRICS } from "./definitions.ts";
 import type { MetricDefinition } from "./definitions.ts";
-import { createMetrics, mergeMetrics } from "./metrics.ts";
-import type { Metrics } from "./metrics.ts";
+import { createMetrics } from "./metrics.ts";
+import type { Metrics, ThreadSnapshot } from "./metrics.ts";
 
 const FOUNDING_NAMES = [
   "pulsegate_ingest_requests_total",
@@ -18,7 +18,12 @@ const FOUNDING_NAMES = [
 ];
 
 async function textOf(...all: readonly Metrics[]): Promise<string> {
-  return mergeMetrics(await Promise.all(all.map((metrics) => metrics.collect())));
+  const [first = createMetrics(), ...others] = all;
+  return first.text(await Promise.all(others.map(threadSnapshot)));
+}
+
+async function threadSnapshot(metrics: Metrics): Promise<ThreadSnapshot> {
+  return { metrics: await metrics.collect(), traffic: metrics.tenants.takeTraffic() };
 }
 
 /** Samples of a text: `name{labels}` → value. */
@@ -37,12 +42,12 @@ describe("the table of metrics", () => {
     for (const name of FOUNDING_NAMES) expect(text).toMatch(new RegExp(`^# TYPE ${name} `, "m"));
   });
 
-  test("every further name ends in its unit or in _total or _info", () => {
+  test("every further name ends in its unit or in _total, _ratio or _info", () => {
     // A count of events that are missing: alerts ask for this name.
-    const fixed = [...FOUNDING_NAMES, "pulsegate_ledger_imbalance"];
+    const fixed: readonly string[] = [...FOUNDING_NAMES, "pulsegate_ledger_imbalance"];
     const others = definitions.filter(({ name }) => !fixed.includes(name));
     for (const { name, type, unit } of others) {
-      expect(name).toMatch(/^pulsegate_[a-z_]+_(total|seconds|bytes|info)$/);
+      expect(name).toMatch(/^pulsegate_[a-z_]+_(total|seconds|bytes|info|ratio)$/);
       expect(name.endsWith("_total")).toBe(type === "counter");
       const named = /_(seconds|bytes)$/.exec(name)?.[1] ?? unit;
       expect(named).toBe(unit);
@@ -171,8 +176,7 @@ describe("bounds", () => {
       metrics.lanes.settled(tenant, "raw", "delivered", 1);
       return metrics;
     });
-    const snapshots = await Promise.all(threads.map((metrics) => metrics.collect()));
-    const samples = samplesOf(await mergeMetrics(snapshots, { tenantLabelsMax: 1 }));
+    const samples = samplesOf(await textOf(...threads));
     const settled = [...samples].filter(([key]) => key.startsWith("pulsegate_lane_settled"));
     expect(settled.map(([, value]) => value).toSorted((a, b) => a - b)).toEqual([1, 2]);
   });
@@ -205,6 +209,120 @@ function hostile({ ingest, lanes, plugin }: Metrics, i: number): void {
   plugin(`plugin-${i}`).count(`count-${i}`);
   plugin(`plugin-${i}`).observe(`time-${i}`, 1);
 }
+
+describe("the tenants with labels of their own", () => {
+  const RANK_MS = 60_000;
+  const LABELS = 2;
+
+  /** A gate's main thread and one worker thread, scraped as the gateway does it. */
+  function gate(configured: readonly string[] = []) {
+    let now = 0;
+    const clock = { monotonic: () => now };
+    const [main, thread] = [createMetrics({ tenantLabelsMax: LABELS, clock }), createMetrics()];
+    main.tenants.configure(configured.map((id) => ({ id, weight: id === "heavy" ? 3 : 1 })));
+    const scrape = async (afterMs = RANK_MS): Promise<Map<string, number>> => {
+      now += afterMs;
+      thread.tenants.follow(main.tenants.decide());
+      return samplesOf(await main.text([await threadSnapshot(thread)]));
+    };
+    thread.tenants.follow(main.tenants.names());
+    const send = (tenantId: string, events: number, bytes = 10) =>
+      main.ingest.events(tenantId, "accepted", events, bytes);
+    const settle = (tenantId: string, events: number) => thread.lanes.settled(tenantId, "raw", "delivered", events);
+    return { send, settle, scrape };
+  }
+
+  const accepted = (samples: ReadonlyMap<string, number>, tenant: string) =>
+    samples.get(`pulsegate_ingest_events_total{tenant="${tenant}",code="accepted"}`);
+  const settled = (samples: ReadonlyMap<string, number>, tenant: string) =>
+    samples.get(`pulsegate_lane_settled_total{tenant="${tenant}",sink="raw",outcome="delivered"}`);
+
+  test("are those with the most traffic, wherever it was counted, not the first that came", async () => {
+    const { send, settle, scrape } = gate(["a", "b", "c", "d"]);
+    for (const tenant of ["a", "b", "c"]) send(tenant, 1);
+    settle("d", 50);
+    expect(settled(await scrape(), "other")).toBe(50);
+    send("c", 100);
+    settle("c", 100);
+    settle("d", 200);
+    await scrape();
+    for (const tenant of ["a", "b", "c", "d"]) {
+      send(tenant, 5);
+      settle(tenant, 5);
+    }
+    const samples = await scrape(0);
+    expect(["a", "b", "c", "d"].map((tenant) => accepted(samples, tenant))).toEqual([undefined, undefined, 5, 5]);
+    expect(["a", "b", "c", "d"].map((tenant) => settled(samples, tenant))).toEqual([undefined, undefined, 5, 5]);
+  });
+
+  test("no counter falls when they change, and what is counted between two scrapes is counted once", async () => {
+    const tenants = ["a", "b", "c", "d", "e"];
+    const { send, settle, scrape } = gate(tenants);
+    let before = await scrape();
+    let rises = 0;
+    for (let round = 1; round <= 40; round++) {
+      for (const [i, tenant] of tenants.entries()) {
+        const events = (round + i) % tenants.length === 0 ? 1_000 : 1;
+        send(tenant, events);
+        settle(tenant, events);
+      }
+      const samples = await scrape();
+      rises = 0;
+      for (const [series, value] of samples) {
+        if (!/^pulsegate_(ingest_events|lane_settled)_total/.test(series)) continue;
+        const was = before.get(series) ?? 0;
+        expect(value).toBeGreaterThanOrEqual(was);
+        rises += value - was;
+      }
+      expect(rises).toBeLessThanOrEqual(2 * 1_004);
+      before = samples;
+    }
+  });
+
+  test("stay while another has less than twice their traffic", async () => {
+    const { send, scrape } = gate(["a", "b", "c"]);
+    for (let round = 0; round < 5; round++) {
+      for (const [tenant, events] of [
+        ["a", 100],
+        ["b", 100],
+        ["c", 190],
+      ] as const)
+        send(tenant, events);
+      const samples = await scrape();
+      expect([accepted(samples, "a"), accepted(samples, "c")]).toEqual([100 * (round + 1), undefined]);
+    }
+  });
+
+  test("are the configured ones before those that are gone", async () => {
+    const metrics = createMetrics({ tenantLabelsMax: LABELS });
+    metrics.tenants.configure([
+      { id: "a", weight: 1 },
+      { id: "gone", weight: 1 },
+    ]);
+    metrics.tenants.configure([
+      { id: "a", weight: 1 },
+      { id: "new", weight: 1 },
+    ]);
+    expect(metrics.tenants.names()).toEqual(["a", "new"]);
+  });
+
+  test("see their share of the door, received and owed, and what is in flight", async () => {
+    const { send, scrape } = gate(["heavy", "light"]);
+    send("heavy", 1, 500);
+    send("light", 1, 1_500);
+    const samples = await scrape(5_000);
+    const share = (what: string, tenant: string) =>
+      samples.get(`pulsegate_tenant_share_${what}_ratio{tenant="${tenant}"}`);
+    expect([share("received", "heavy"), share("owed", "heavy")]).toEqual([0.25, 0.75]);
+    expect([share("received", "light"), share("owed", "light")]).toEqual([0.75, 0.25]);
+    const metrics = createMetrics();
+    metrics.inFlight([
+      ["a", 2_048],
+      ["b", 10],
+    ]);
+    expect(samplesOf(await textOf(metrics)).get('pulsegate_tenant_in_flight_bytes{tenant="a"}')).toBe(2_048);
+  });
+});
 
 test("metrics do not keep a worker thread alive", async () => {
   const module = JSON.stringify(new URL("./metrics.ts", import.meta.url).href);

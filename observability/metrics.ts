@@ -1,15 +1,20 @@
 import { collectDefaultMetrics, Registry } from "@prometheus-io/client";
+import type { Clock } from "../core/environment.ts";
 import type { IngestMetrics, LaneMetrics, LogMetrics } from "../core/ingestion/metrics.ts";
 import type { PluginMetrics } from "../plugins/contract.ts";
 import { LabelCap } from "./families.ts";
 import { ingestMetrics } from "./ingest-metrics.ts";
 import { laneMetrics } from "./lane-metrics.ts";
-import { TENANT_LABELS_MAX } from "./merge.ts";
+import { MetricsMerge } from "./merge.ts";
 import type { MetricsSnapshot } from "./merge.ts";
 import { createFamilies } from "./registry.ts";
-import type { Families, LabelCaps } from "./registry.ts";
+import type { Families } from "./registry.ts";
+import { systemClock } from "./system-clock.ts";
+import { TENANT_LABELS_MAX, TenantLabels } from "./tenant-labels.ts";
+import { Tenants } from "./tenants.ts";
 
 export interface MetricsOptions {
+  readonly clock?: Pick<Clock, "monotonic">;
   /** Most tenants with labels of their own; the rest are `other`. */
   readonly tenantLabelsMax?: number;
   /** Most sink ids with labels of their own; the rest are `other`. */
@@ -29,8 +34,32 @@ export interface Metrics {
   readonly config: { running(revision: number): void; refused(): void };
   /** How this process shares the quotas with others that take events. */
   sharing(state: { readonly sharing: string; readonly processes: number }): void;
+  /** What is under way at the door, told anew before each scrape. */
+  inFlight(costs: Iterable<readonly [tenantId: string, bytes: number]>): void;
+  readonly tenants: TenantMetrics;
   /** The state of this thread's metrics now. */
   collect(): Promise<MetricsSnapshot>;
+  /** One text of this thread's metrics and those of others, which follow what it decided. */
+  text(others: readonly ThreadSnapshot[]): Promise<string>;
+}
+
+/** Which tenants have labels of their own: one thread decides, and the others follow. */
+export interface TenantMetrics {
+  /** The tenants of the running configuration. */
+  configure(tenants: ReadonlyArray<{ readonly id: string; readonly weight: number }>): void;
+  /** Who has labels now. */
+  names(): readonly string[];
+  /** Decides anew, before a scrape, who has labels from now on. */
+  decide(): readonly string[];
+  follow(tenantIds: readonly string[]): void;
+  /** Events settled since the last call, of all tenants. */
+  takeTraffic(): ReadonlyArray<readonly [string, number]>;
+}
+
+/** What a thread answers to a scrape. */
+export interface ThreadSnapshot {
+  readonly metrics: MetricsSnapshot;
+  readonly traffic: ReadonlyArray<readonly [string, number]>;
 }
 
 const SINK_LABELS_MAX = 50;
@@ -39,17 +68,27 @@ const SINK_LABELS_MAX = 50;
 export function createMetrics(options: MetricsOptions = {}): Metrics {
   const registry = new Registry();
   const families = createFamilies(registry);
-  const caps: LabelCaps = {
-    tenants: new LabelCap(options.tenantLabelsMax ?? TENANT_LABELS_MAX),
-    sinks: new LabelCap(options.sinkLabelsMax ?? SINK_LABELS_MAX),
-  };
+  const { tenantLabelsMax = TENANT_LABELS_MAX, sinkLabelsMax = SINK_LABELS_MAX, clock = systemClock } = options;
+  const merge = new MetricsMerge({ tenantLabelsMax });
+  const labels = new TenantLabels(tenantLabelsMax, (lost) => {
+    for (const family of Object.values(families)) family.forget("tenant", lost);
+    ingest.rebind();
+    merge.forget(lost);
+  });
+  const caps = { tenants: labels, sinks: new LabelCap(sinkLabelsMax) };
   const lanes = laneMetrics(families, caps);
+  const ingest = ingestMetrics(families, caps);
+  const tenants = new Tenants({ families, labels, door: ingest, lanes, clock });
+  const collect = async (): Promise<MetricsSnapshot> => {
+    lanes.refresh();
+    return registry.getMetricsAsJSON();
+  };
   if (options.build !== undefined) {
     collectDefaultMetrics({ register: registry });
     families.buildInfo.cell(options.build.version, options.build.node).value = 1;
   }
   return {
-    ingest: ingestMetrics(families, caps),
+    ingest,
     log: logMetrics(families),
     lanes,
     plugin: (name) => pluginMetrics(families, name),
@@ -59,9 +98,24 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       families.quotaSharing.clear();
       families.quotaSharing.cell(sharing, String(processes)).value = 1;
     },
-    collect: async () => {
-      lanes.refresh();
-      return registry.getMetricsAsJSON();
+    inFlight: (costs) => {
+      families.inFlight.clear();
+      for (const [tenantId, bytes] of costs) families.inFlight.cell(labels.of(tenantId)).value += bytes;
+    },
+    tenants: {
+      configure: (all) => tenants.configure(all),
+      names: () => labels.names(),
+      decide: () => {
+        tenants.look();
+        return labels.names();
+      },
+      follow: (names) => labels.follow(names),
+      takeTraffic: () => [...lanes.takeTraffic()],
+    },
+    collect,
+    text: async (others) => {
+      for (const { traffic } of others) tenants.add(traffic);
+      return merge.text([await collect(), ...others.map(({ metrics }) => metrics)]);
     },
   };
 }
@@ -126,4 +180,4 @@ function configMetrics(families: Families): Metrics["config"] {
 }
 
 export type { MetricsSnapshot } from "./merge.ts";
-export { mergeMetrics, METRICS_CONTENT_TYPE } from "./merge.ts";
+export { METRICS_CONTENT_TYPE } from "./merge.ts";

@@ -3,13 +3,14 @@ import { METRICS } from "./definitions.ts";
 import type { MetricDefinition, MetricKey } from "./definitions.ts";
 import { HistogramFamily, NumberFamily } from "./families.ts";
 import type { Family, LabelCap } from "./families.ts";
+import type { TenantLabels } from "./tenant-labels.ts";
 
 export type Families = { readonly [K in MetricKey]: FamilyOf<(typeof METRICS)[K]> };
 type FamilyOf<D extends MetricDefinition> = D["type"] extends "histogram" ? HistogramFamily : NumberFamily;
 
 /** The label caps that all families of one registry share. */
 export interface LabelCaps {
-  readonly tenants: LabelCap;
+  readonly tenants: TenantLabels;
   readonly sinks: LabelCap;
 }
 

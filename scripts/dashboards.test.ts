@@ -4,7 +4,7 @@ import { parser } from "@prometheus-io/lezer-promql";
 import { beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { METRICS, type MetricDefinition } from "../observability/definitions.ts";
-import { createMetrics, mergeMetrics } from "../observability/metrics.ts";
+import { createMetrics } from "../observability/metrics.ts";
 import { DASHBOARDS } from "./generate-dashboards.ts";
 import { grafanaJson } from "./dashboards/grafana.ts";
 
@@ -27,7 +27,7 @@ const alerts = rules.groups.flatMap((group) => group.rules);
 /** Names that a running program exposes, with the labels of each that we define. */
 const exposed = new Map<string, readonly string[] | undefined>();
 beforeAll(async () => {
-  const text = await mergeMetrics([await createMetrics({ build: { version: "0", node: "v0" } }).collect()]);
+  const text = await createMetrics({ build: { version: "0", node: "v0" } }).text([]);
   for (const [, name = ""] of text.matchAll(/^# TYPE (\S+) (?!histogram)/gm)) exposed.set(name, undefined);
   for (const definition of Object.values<MetricDefinition>(METRICS)) {
     const suffixes = definition.type === "histogram" ? ["_bucket", "_sum", "_count"] : [""];

@@ -11,6 +11,8 @@ export interface ThreadData {
   readonly revision: Revision;
   /** Keys of lanes that an operator has paused. */
   readonly paused: readonly string[];
+  /** Tenants that have labels of their own in metrics. */
+  readonly named?: readonly string[] | undefined;
   /** From the log driver; see `attach` of `serveWorker`. */
   readonly handle: unknown;
   readonly windowBytesMax: number | undefined;
@@ -19,14 +21,14 @@ export interface ThreadData {
 }
 
 export type Request =
-  | { readonly type: "apply"; readonly revision: Revision }
+  | { readonly type: "apply"; readonly revision: Revision; readonly named?: readonly string[] | undefined }
   | { readonly type: "hold"; readonly paused: readonly string[] }
   | { readonly type: "skip"; readonly skip: SkipRequest }
   | { readonly type: "preview"; readonly preview: PreviewRequest }
   | { readonly type: "run"; readonly jobs: readonly JobOrder[] }
   | { readonly type: "reread"; readonly tenantId: string }
   | { readonly type: "status" }
-  | { readonly type: "scrape" }
+  | { readonly type: "scrape"; readonly named: readonly string[] }
   | { readonly type: "stop"; readonly deadlineMs: number };
 
 /** To the thread. */

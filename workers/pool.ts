@@ -4,7 +4,7 @@ import type { JobOrder } from "../core/ingestion/jobs.ts";
 import { mergedPreviews, type PreviewRequest, type SinkPreview } from "../core/ingestion/preview.ts";
 import type { Revision } from "../core/ingestion/revision.ts";
 import { fullJitterMs } from "../core/qps/backoff.ts";
-import type { MetricsSnapshot } from "../observability/metrics.ts";
+import type { ThreadSnapshot } from "../observability/metrics.ts";
 import { systemClock } from "../observability/system-clock.ts";
 import type { LaneStatus } from "./lane-status.ts";
 import type { Request } from "./messages.ts";
@@ -28,6 +28,8 @@ export interface PoolOptions {
   readonly revision: Revision;
   /** Keys of lanes that an operator has paused. */
   readonly paused?: readonly string[] | undefined;
+  /** Tenants that have labels of their own in metrics; without it, the first that come. */
+  readonly named?: (() => readonly string[]) | undefined;
   readonly logger: Logger;
   /** The workers can't go on: the log is damaged, or a thread dies again and again. */
   readonly onFatal: (error: Error) => void;
@@ -52,8 +54,8 @@ export interface WorkerPool {
   preview(request: PreviewRequest): Promise<SinkPreview[]>;
   /** As `LaneWorker.run`, on every thread. */
   run(jobs: readonly JobOrder[]): Promise<void>;
-  /** Metrics of each live thread, lags just measured. */
-  scrape(): Promise<MetricsSnapshot[]>;
+  /** Metrics of each live thread, lags just measured; these tenants have labels from now on. */
+  scrape(named: readonly string[]): Promise<ThreadSnapshot[]>;
   /** The lanes of all live threads. */
   status(): Promise<LaneStatus[]>;
   /** Finishes deliveries under way and commits; beyond the deadline threads are terminated. Nothing is lost either way. */
@@ -87,8 +89,8 @@ export async function startWorkers(options: PoolOptions): Promise<WorkerPool> {
       return mergedPreviews(parts.flat(2), preview.examplesMax);
     },
     run: async (jobs) => void (await Promise.all(members.map((member) => member.run(jobs)))),
-    scrape: async () =>
-      (await Promise.all(members.map((member) => member.tryAsk<MetricsSnapshot>({ type: "scrape" })))).flat(),
+    scrape: async (named) =>
+      (await Promise.all(members.map((member) => member.tryAsk<ThreadSnapshot>({ type: "scrape", named })))).flat(),
     status: async () =>
       (await Promise.all(members.map((member) => member.tryAsk<LaneStatus[]>({ type: "status" })))).flat(2),
     stop: async (deadlineMs) => void (await Promise.all(members.map((member) => member.stop(deadlineMs)))),
@@ -127,7 +129,7 @@ class Member {
     // A thread that starts from here on starts with it.
     this.#revision = revision;
     try {
-      await this.#askWhoeverRuns({ type: "apply", revision });
+      await this.#askWhoeverRuns({ type: "apply", revision, named: this.#options.named?.() });
     } catch (error) {
       if (this.#revision === revision) this.#revision = before;
       throw error;
@@ -185,6 +187,7 @@ class Member {
         workerId: `worker-${index}`,
         revision: this.#revision,
         paused: this.#paused,
+        named: this.#options.named?.(),
         jobs: this.#jobs,
         handle: handle({ index, count }),
         windowBytesMax,

@@ -58,8 +58,9 @@ interface Thread {
 }
 
 async function startThread({ attach, findPlugin, flightFolder }: ServeOptions, logger: Logger): Promise<Thread> {
-  const { handle, workerId, revision, paused, jobs, windowBytesMax } = workerData as ThreadData;
+  const { handle, workerId, revision, paused, named, jobs, windowBytesMax } = workerData as ThreadData;
   const metrics = createMetrics();
+  if (named !== undefined) metrics.tenants.follow(named);
   const log = await attach(handle, { logger, metrics: metrics.log });
   const flights = flightFolder?.(handle, workerId);
   const worker = await createWorker({
@@ -91,6 +92,7 @@ function answer(port: MessagePort, tell: (told: Told) => void, thread: Thread): 
 async function handle({ worker, metrics, log }: Thread, request: Request): Promise<unknown> {
   switch (request.type) {
     case "apply":
+      if (request.named !== undefined) metrics.tenants.follow(request.named);
       return worker.apply(request.revision);
     case "hold":
       return worker.hold(request.paused);
@@ -106,8 +108,9 @@ async function handle({ worker, metrics, log }: Thread, request: Request): Promi
       return worker.status();
     case "scrape":
       // A log that can't be read is for its alarms to tell; the other figures are asked for then all the more.
+      metrics.tenants.follow(request.named);
       await worker.measure().catch(() => {});
-      return metrics.collect();
+      return { metrics: await metrics.collect(), traffic: metrics.tenants.takeTraffic() };
     case "stop":
       await worker.stop(request.deadlineMs);
       return log.close();

@@ -67,6 +67,11 @@ export class Capacity {
     return this.#cost;
   }
 
+  /** What each tenant has under way. */
+  *costs(): Generator<readonly [tenantId: string, cost: number]> {
+    for (const [tenantId, { cost }] of this.#shares) yield [tenantId, cost];
+  }
+
   /** Whether the tenant may go on to more under way: asked before a body is read, and as a long one comes in. */
   admits(tenantId: string, weight: number, limit = this.#limit): boolean {
     if (this.#cost < limit) return true;

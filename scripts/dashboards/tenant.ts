@@ -35,15 +35,23 @@ export const TENANT_DASHBOARD: Dashboard = {
           ],
         },
         {
-          title: "Share of all events",
-          description: "Of what all tenants together got in.",
+          title: "Share of the door",
+          description:
+            "Of the bytes that got in, and what its weight gives it among those that sent anything. While the door is full, no less than owed.",
           unit: "percentunit",
           queries: [
             {
-              expr: `sum by (tenant) (rate(pulsegate_ingest_events_total{${TENANT}, code="accepted"}[$__rate_interval])) / scalar(sum(rate(pulsegate_ingest_events_total{code="accepted"}[$__rate_interval])))`,
-              legend: "{{tenant}}",
+              expr: `avg by (tenant) (pulsegate_tenant_share_received_ratio{${TENANT}})`,
+              legend: "{{tenant}} received",
             },
+            { expr: `avg by (tenant) (pulsegate_tenant_share_owed_ratio{${TENANT}})`, legend: "{{tenant}} owed" },
           ],
+        },
+        {
+          title: "In flight",
+          description: "Requests under way at the door, and 1 KiB for each event of them.",
+          unit: "bytes",
+          queries: [{ expr: `sum by (tenant) (pulsegate_tenant_in_flight_bytes{${TENANT}})`, legend: "{{tenant}}" }],
         },
         {
           title: "Bytes taken in",

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Logger } from "../../core/environment.ts";
 import type { Revision, SinkUse } from "../../core/ingestion/revision.ts";
 import { type EmbeddedLog, openEmbeddedLog } from "../../drivers/embedded/index.ts";
-import { createMetrics, mergeMetrics } from "../../observability/metrics.ts";
+import { createMetrics } from "../../observability/metrics.ts";
 import { systemClock } from "../../observability/system-clock.ts";
 import { startWorkers, type WorkerPool } from "../../workers/pool.ts";
 import { appendEvents, lane, revision, silentLogger, sinkUse, tenant } from "../helpers/worker-bench.ts";
@@ -212,7 +212,7 @@ describe("workers on threads over the embedded log", () => {
     const workers = await startPool(revision(1, [tenant("a", [moody("one")])]));
     await appendEvents(log, "a", { count: 30 });
     await settled("a", "one", 30);
-    const text = await mergeMetrics(await workers.scrape());
+    const text = await createMetrics().text(await workers.scrape(["a"]));
     expect(text).toMatch(/pulsegate_stream_lag\{tenant="a",sink="one"\} 0/);
     expect(text).toMatch(/pulsegate_plugin\w*\{plugin="moody",name="written"\} 30/);
   });

@@ -1,7 +1,7 @@
 /** The floors of ARCHITECTURE.md: a file imports from its own floor or a lower one; type imports count. */
 const FLOORS = [
   ["^core/(canonical/|environment[.]ts)"],
-  ["^core/ingestion/(log|revision|metrics)[.]ts", "^plugins/contract[.]ts"],
+  ["^core/ingestion/(log|lane-store|stream|revision|metrics)[.]ts", "^plugins/contract[.]ts"],
   ["^core/(ingestion|router|qps)/", "^observability/"],
   ["^drivers/", "^plugins/(transform|sink)/", "^plugins/(loading|testing)/", "^plugins/registry[.]ts"],
   ["^adapters/", "^workers/", "^config/"],

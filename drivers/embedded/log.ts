@@ -13,14 +13,16 @@ import type {
 } from "../../core/ingestion/log.ts";
 import { Appender, type AppendStart } from "./appender.ts";
 import { Arrivals } from "./arrivals.ts";
-import { type Disk, isOutOfSpace, realDisk } from "./disk.ts";
+import { Chores } from "./chores.ts";
+import { type Disk, realDisk } from "./disk.ts";
 import { LogFiles } from "./files.ts";
 import { endErasures, Eraser } from "./eraser.ts";
 import { findEvent } from "./find.ts";
 import { type LogFolder, openFolder, removeTemporaries, shuttingDown } from "./folder.ts";
 import { IdIndex } from "./id-index.ts";
 import { Intake, type PendingEntry } from "./intake.ts";
-import { type KeeperClient, type KeeperReply, startKeeperHere, startKeeperThread } from "./keeper-client.ts";
+import type { Indexed } from "./keeper.ts";
+import { startKeeperHere, startKeeperThread } from "./keeper-client.ts";
 import { StoredLanes } from "./lane-store.ts";
 import { type FolderLock, lockFolder } from "./lock.ts";
 import { makeFolder } from "./make-folder.ts";
@@ -31,14 +33,11 @@ import { recover, type Recovered } from "./recovery.ts";
 import { Repeats } from "./repeats.ts";
 import { SEGMENT_HEADER_BYTES } from "./segment-format.ts";
 import { SharedProgress } from "./shared.ts";
-import type { Sealed } from "./sidecar-writer.ts";
 import { ALL_SLOTS, StateStore } from "./state.ts";
 import { StreamTable } from "./streams.ts";
 import { Trimmer } from "./trimmer.ts";
 
 const MIB = 1 << 20;
-const RETRY_MS_MIN = 100;
-const RETRY_MS_MAX = 2_000;
 const CLOSE_WAIT_MS = 1_000;
 
 /**
@@ -89,15 +88,11 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
   private readonly eraser: Eraser;
   private readonly failure = Promise.withResolvers<PulseGateError>();
   private readonly closing = new AbortController();
-  private readonly toIndex: Sealed[] = [];
-  private retryMs = RETRY_MS_MIN;
-  private onIndexed: (() => void) | undefined;
   private dedupReportedAt = Number.NEGATIVE_INFINITY;
-  private keeper: KeeperClient | undefined;
+  private readonly chores: Chores;
   private appender!: Appender<PendingEntry>;
   private intake!: Intake;
   private closed: Promise<void> | undefined;
-  private awaited: ((reply: KeeperReply) => void) | undefined;
 
   constructor(parts: Parts) {
     super(parts.state, ALL_SLOTS);
@@ -124,26 +119,42 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
       removed: (ends) => void this.forgetSettlements(ends),
     });
     const { reader, progress } = this;
-    const isIndexed = (segment: number): boolean => this.toIndex.some((sealed) => sealed.segment === segment);
+    this.chores = this.choresOf(parts);
+    const isIndexed = (segment: number): boolean => this.chores.isToIndex(segment);
     this.eraser = new Eraser({ disk, folder, state: parts.state, reader, progress, isIndexed });
+  }
+
+  private choresOf({ options, disk, folder }: Parts): Chores {
+    const { clock, logger, metrics } = options;
+    const keeping = { folder, filterIdsMax: options.filterIdsMax ?? 4 * MIB };
+    return new Chores({
+      clock,
+      logger,
+      metrics,
+      start: (onReply) =>
+        options.disk === undefined
+          ? startKeeperThread(keeping, onReply)
+          : startKeeperHere({ ...keeping, disk }, onReply),
+      prepared: () => this.appender.prepared(),
+      prepareFailed: () => this.appender.prepareFailed(),
+      indexed: (indexed) => this.indexed(indexed),
+      retrying: () => this.removeTrimmed(),
+      failed: (error) => this.appender.stop(error),
+    });
   }
 
   async start(): Promise<void> {
     const { disk, folder, state, options } = this.parts;
     const { streams, ids } = this;
-    await endErasures({ disk, folder, state });
-    const cleanEnd = state.cleanEnd();
-    const recovered = recover({ disk, folder, streams, ids, logger: options.logger, cleanEnd });
-    if (cleanEnd !== undefined) await state.clearCleanEnd();
-    const keeping = { folder, filterIdsMax: options.filterIdsMax ?? 4 * MIB };
-    const onReply = (reply: KeeperReply): void => this.onKeeper(reply);
-    this.keeper =
-      options.disk === undefined ? startKeeperThread(keeping, onReply) : startKeeperHere({ ...keeping, disk }, onReply);
     try {
+      await endErasures({ disk, folder, state });
+      const cleanEnd = state.cleanEnd();
+      const recovered = recover({ disk, folder, streams, ids, logger: options.logger, cleanEnd });
+      if (cleanEnd !== undefined) await state.clearCleanEnd();
       await this.loadFilters(recovered);
       this.startAppender(recovered.start ?? (await this.firstSegment()), recovered);
     } catch (error) {
-      await this.keeper.close();
+      await this.chores.close();
       throw error;
     }
   }
@@ -153,7 +164,7 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
     this.progress.sidecarThrough = sidecarThrough;
     const notBefore = this.parts.options.clock.now() - this.windowMs;
     const filterBytesMax = this.parts.options.dedupBytesMax ?? 64 * MIB;
-    const reply = await this.ask({
+    const reply = await this.chores.ask({
       type: "load",
       start: { firstSidecar: firstSegment, sidecarThrough, notBefore, filterBytesMax },
     });
@@ -161,21 +172,8 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
   }
 
   private async firstSegment(): Promise<AppendStart> {
-    await this.ask({ type: "prepare", segment: 1 });
+    await this.chores.ask({ type: "prepare", segment: 1 });
     return { segment: 1, offset: SEGMENT_HEADER_BYTES, commit: 0, receivedAt: 0 };
-  }
-
-  /** For the start, when there is nothing to do meanwhile. */
-  private async ask(request: Parameters<KeeperClient["send"]>[0]): Promise<KeeperReply> {
-    const reply = await new Promise<KeeperReply>((resolve) => {
-      this.awaited = resolve;
-      this.keeper?.send(request);
-    });
-    this.awaited = undefined;
-    if (reply.type !== "failed") return reply;
-    if (reply.code === "log_corrupt") throw new PulseGateError("log_corrupt", reply.message);
-    const code = isOutOfSpace(reply) ? "log_full" : "log_unavailable";
-    throw new PulseGateError(code, `The ingestion log can't be opened: ${reply.message}`);
   }
 
   private startAppender(start: AppendStart, recovered: Recovered): void {
@@ -193,8 +191,8 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
         rejected: (entries, error) => {
           for (const entry of entries) this.intake.rejected(entry, error);
         },
-        sealed: (sealed) => this.sealed(sealed),
-        needed: (segment) => this.keeper?.send({ type: "prepare", segment }),
+        sealed: (sealed) => this.chores.index(sealed),
+        needed: (segment) => this.chores.prepare(segment),
         failed: (error) => this.fail(error),
       },
     });
@@ -209,8 +207,8 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
     });
     progress.publish(start.segment, start.offset);
     if (recovered.nextReady) this.appender.prepared();
-    else this.keeper?.send({ type: "prepare", segment: start.segment + 1 });
-    for (const sealed of recovered.withoutSidecar) this.sealed(sealed);
+    else this.chores.prepare(start.segment + 1);
+    for (const sealed of recovered.withoutSidecar) this.chores.index(sealed);
     this.reportDedup();
   }
 
@@ -257,52 +255,14 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
     metrics.dedup({ windowSeconds: windowMs / 1000, ids: this.ids.ids, bytes: this.ids.bytes });
   }
 
-  private sealed(sealed: Sealed): void {
-    this.toIndex.push(sealed);
-    // One at a time: each sidecar goes on from where the one before ends.
-    if (this.toIndex.length === 1) this.keeper?.send({ type: "index", sealed });
-  }
-
-  private onKeeper(reply: KeeperReply): void {
-    if (this.closing.signal.aborted) return;
-    if (this.awaited !== undefined) this.awaited(reply);
-    else if (reply.type === "prepared") {
-      this.retryMs = RETRY_MS_MIN;
-      this.appender.prepared();
-    } else if (reply.type === "indexed") this.indexed(reply);
-    else if (reply.type === "failed") void this.choreFailed(reply);
-  }
-
-  private indexed({ indexed }: Extract<KeeperReply, { type: "indexed" }>): void {
+  private indexed(indexed: Indexed): void {
     this.ids.sealed(indexed);
     this.progress.sidecarThrough = indexed.segment;
     this.streams.forgetThrough(indexed.segment);
     this.progress.announce();
-    this.toIndex.shift();
-    const [next] = this.toIndex;
-    if (next === undefined) this.onIndexed?.();
-    if (next !== undefined) this.keeper?.send({ type: "index", sealed: next });
     this.eraser.indexed();
     this.removeTrimmed();
     this.reportDedup();
-  }
-
-  /** Waits for room and tries again; anything else is no fault to go on with. */
-  private async choreFailed({ request, code, message }: Extract<KeeperReply, { type: "failed" }>): Promise<void> {
-    const { clock, logger, metrics } = this.parts.options;
-    if (!isOutOfSpace({ code })) {
-      const fault = code === "log_corrupt" ? "log_corrupt" : "log_unavailable";
-      this.appender.stop(new PulseGateError(fault, `The ingestion log can't go on: ${message}`));
-      return;
-    }
-    metrics.failed("log_full");
-    logger.warn({ code, chore: request.type, retryMs: this.retryMs }, "no room on the log's storage; trying again");
-    if (request.type === "prepare") this.appender.prepareFailed();
-    await clock.sleep(this.retryMs, this.closing.signal);
-    if (this.closing.signal.aborted) return;
-    this.retryMs = Math.min(this.retryMs * 2, RETRY_MS_MAX);
-    this.removeTrimmed();
-    this.keeper?.send(request);
   }
 
   private fail(error: PulseGateError): void {
@@ -374,11 +334,13 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
   private async shutDown(): Promise<void> {
     const { state, lock } = this.parts;
     await this.appender.drained();
-    await this.indexedOrLate();
+    // A sidecar that is made now need not be made up for by the next start; but it is not worth a long wait.
+    if (!this.appender.isFailed) await this.chores.indexedOrLate(CLOSE_WAIT_MS);
     this.closing.abort();
+    this.chores.stop();
     await this.eraser.close();
     try {
-      await this.keeper?.close();
+      await this.chores.close();
       if (!this.appender.isFailed) await state.putCleanEnd(this.appender.end);
       this.arrivalsHub.close();
       this.slotClaims.close();
@@ -388,13 +350,5 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
       await state.close();
       await lock.release();
     }
-  }
-
-  /** A sidecar that is made now need not be made up for by the next start; but it is not worth a long wait. */
-  private async indexedOrLate(): Promise<void> {
-    if (this.toIndex.length === 0 || this.appender.isFailed) return;
-    const indexed = new AbortController();
-    this.onIndexed = () => indexed.abort();
-    await this.parts.options.clock.sleep(CLOSE_WAIT_MS, indexed.signal);
   }
 }

@@ -1,8 +1,9 @@
-import type { IncomingMessage } from "node:http";
 import type { ErrorCode } from "../../core/canonical/errors.ts";
+import type { BodySink, GateRequest } from "./gate-request.ts";
 
-/** Accounts for the memory of bodies on their way. */
-export interface BodyLedger {
+/** Whose body it is, and who accounts for its memory on the way. */
+export interface BodyOwner {
+  readonly request: GateRequest;
   /** So many more bytes are held; false when there is no room for them. */
   hold(bytes: number): boolean;
   /** So many bytes came, and more are to come. */
@@ -11,62 +12,73 @@ export interface BodyLedger {
   whole(): void;
   /** The client went away before the body was whole. */
   letGo(): void;
+  refuse(code: ErrorCode, detail: string): void;
+  fail(error: unknown): void;
 }
 
 /**
- * Reads a whole body, then calls `done` once; or `refuse` once, with the body not read to its end.
- * Calls neither when the client goes away. Small bodies mostly are one chunk, and then nothing is copied.
+ * Reads a whole body, then calls `done` once; or refuses, with the body not read to its end. Does
+ * neither when the client goes away. Small bodies mostly are one chunk, and then nothing is copied.
  */
-export function collectBody(
-  request: IncomingMessage,
-  { bytesMax, ledger }: { readonly bytesMax: number; readonly ledger: BodyLedger },
-  done: (body: Buffer) => void,
-  refuse: (code: ErrorCode, detail: string) => void,
-): void {
-  let first: Buffer | undefined;
-  let rest: Buffer[] | undefined;
-  let size = 0;
-  let held = 0;
-  let over = false;
-  const declared = Number(request.headers["content-length"]);
+export function collectBody(owner: BodyOwner, bytesMax: number, done: (body: Buffer) => void): void {
+  owner.request.sink = new Collector(owner, bytesMax, done);
+}
 
-  function stop(code: ErrorCode, detail: string): void {
-    over = true;
-    first = undefined;
-    rest = undefined;
-    refuse(code, detail);
+class Collector implements BodySink {
+  private readonly owner: BodyOwner;
+  private readonly bytesMax: number;
+  private readonly done: (body: Buffer) => void;
+  private readonly declared: number;
+  private first: Buffer | undefined = undefined;
+  private rest: Buffer[] | undefined = undefined;
+  private size = 0;
+  private held = 0;
+
+  constructor(owner: BodyOwner, bytesMax: number, done: (body: Buffer) => void) {
+    this.owner = owner;
+    this.bytesMax = bytesMax;
+    this.done = done;
+    this.declared = Number(owner.request.headers["content-length"]);
   }
 
-  function gone(): void {
-    if (!over) ledger.letGo();
+  take(chunk: Buffer): void {
+    this.size += chunk.length;
+    if (this.size > this.bytesMax) return this.stop("body_too_large", `the body is larger than ${this.bytesMax} bytes`);
+    if (this.first === undefined) {
+      this.first = chunk;
+      if (this.size === this.declared) return;
+    } else (this.rest ??= [this.first]).push(chunk);
+    this.owner.comes(this.size);
+    if (!this.hold()) this.stop("overloaded", "too many large bodies are on their way");
   }
 
-  function hold(): boolean {
-    const more = size - held;
-    held = size;
-    return ledger.hold(more);
+  end(): void {
+    const { owner, first, rest } = this;
+    // A connection that rests keeps its last request: not the body as well.
+    owner.request.sink = undefined;
+    owner.whole();
+    this.hold();
+    try {
+      this.done(rest === undefined ? (first ?? EMPTY) : Buffer.concat(rest, this.size));
+    } catch (error) {
+      owner.fail(error);
+    }
   }
 
-  request.on("data", (chunk: Buffer) => {
-    if (over) return;
-    size += chunk.length;
-    if (size > bytesMax) return stop("body_too_large", `the body is larger than ${bytesMax} bytes`);
-    if (first === undefined) {
-      first = chunk;
-      if (size === declared) return;
-      request.once("close", gone);
-    } else (rest ??= [first]).push(chunk);
-    ledger.comes(size);
-    if (!hold()) stop("overloaded", "too many large bodies are on their way");
-  });
+  gone(): void {
+    this.owner.letGo();
+  }
 
-  request.on("end", () => {
-    if (over) return;
-    over = true;
-    ledger.whole();
-    hold();
-    done(rest === undefined ? (first ?? EMPTY) : Buffer.concat(rest, size));
-  });
+  private stop(code: ErrorCode, detail: string): void {
+    this.owner.request.sink = undefined;
+    this.owner.refuse(code, detail);
+  }
+
+  private hold(): boolean {
+    const more = this.size - this.held;
+    this.held = this.size;
+    return this.owner.hold(more);
+  }
 }
 
 const EMPTY = Buffer.alloc(0);

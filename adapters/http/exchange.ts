@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ServerResponse } from "node:http";
 import type { ErrorCode, Violation } from "../../core/canonical/errors.ts";
 import { ERROR_CODES, PulseGateError } from "../../core/canonical/errors.ts";
 import type { Ids } from "../../core/canonical/id.ts";
@@ -8,6 +8,8 @@ import type { Admitted } from "../../core/ingestion/admit.ts";
 import type { IngestMetrics } from "../../core/ingestion/metrics.ts";
 import type { Capacity } from "../../core/qps/capacity.ts";
 import type { QuotaPolicy, TenantQuota } from "../../core/qps/quota.ts";
+import type { BodyOwner } from "./body.ts";
+import type { BodySink, GateRequest } from "./gate-request.ts";
 import { problemJson } from "./problem.ts";
 import type { SlowBodies } from "./slow-bodies.ts";
 import { rateLimitHeaders } from "./rate-limit.ts";
@@ -42,8 +44,8 @@ interface Answer {
 }
 
 /** One request and its one answer. */
-export class Exchange {
-  readonly request: IncomingMessage;
+export class Exchange implements BodyOwner {
+  readonly request: GateRequest;
   readonly response: ServerResponse;
   readonly scope: ExchangeScope;
   readonly startedMs: number;
@@ -61,7 +63,7 @@ export class Exchange {
   private held = 0;
   private knownTraceId: string | undefined;
 
-  constructor(request: IncomingMessage, response: ServerResponse, scope: ExchangeScope) {
+  constructor(request: GateRequest, response: ServerResponse, scope: ExchangeScope) {
     this.request = request;
     this.response = response;
     this.scope = scope;
@@ -148,6 +150,7 @@ export class Exchange {
   private send({ status, body, bytes, headers, retryAfterSeconds }: Answer): void {
     if (this.answered) return;
     this.answered = true;
+    this.request.sink = undefined;
     this.letGo();
     const { response } = this;
     headers.push("Content-Length", String(bytes));
@@ -192,7 +195,7 @@ const FAULT_DETAILS: Partial<Record<ErrorCode, string>> = {
 /** Bodies up to here are read to their end after an early answer, so that the connection can go on. */
 const SKIPPED_BYTES_MAX = 64 * 1024;
 
-function hasUnreadBody(request: IncomingMessage): boolean {
+function hasUnreadBody(request: GateRequest): boolean {
   if (request.complete) return false;
   const { "content-length": length, "transfer-encoding": encoding } = request.headers;
   if (encoding !== undefined) return true;
@@ -209,10 +212,13 @@ const LINGER_BYTES_MAX = 1024 * 1024;
 function lingerAfter({ request, response }: Exchange, body: string): void {
   response.write(body);
   let read = 0;
-  request.on("data", (chunk: Buffer) => {
-    read += chunk.length;
-    if (read > LINGER_BYTES_MAX) request.destroy();
-  });
-  request.on("end", () => response.end());
-  request.resume();
+  const rest: BodySink = {
+    take(chunk) {
+      read += chunk.length;
+      if (read > LINGER_BYTES_MAX) request.destroy();
+    },
+    end: () => response.end(),
+    gone() {},
+  };
+  request.sink = rest;
 }

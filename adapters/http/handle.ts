@@ -138,13 +138,9 @@ interface BodySource {
 }
 
 function readBody(exchange: Exchange, { bytesMax, decoder }: BodySource, use: (body: Buffer) => void): void {
+  if (decoder === undefined) return collectBody(exchange, bytesMax, use);
   const done = (body: Buffer) => guarded(exchange, () => use(body));
-  collectBody(
-    exchange.request,
-    { bytesMax, ledger: exchange },
-    decoder === undefined ? done : (encoded) => decodeBody(exchange, decoder.decode(encoded, bytesMax), done),
-    (code, detail) => exchange.refuse(code, detail),
-  );
+  collectBody(exchange, bytesMax, (encoded) => decodeBody(exchange, decoder.decode(encoded, bytesMax), done));
 }
 
 function decodeBody(exchange: Exchange, decoding: Promise<Buffer>, done: (body: Buffer) => void): void {

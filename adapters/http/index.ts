@@ -1,5 +1,5 @@
 import { createServer } from "node:http";
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { Server, ServerResponse } from "node:http";
 import { Server as NetServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import type { Ids } from "../../core/canonical/id.ts";
@@ -14,6 +14,7 @@ import type { ExchangeScope } from "./exchange.ts";
 import { Exchange } from "./exchange.ts";
 import type { FateLookup } from "./fate.ts";
 import type { HandlerPorts } from "./handle.ts";
+import { GateRequest } from "./gate-request.ts";
 import { handle } from "./handle.ts";
 import { Addresses } from "./addresses.ts";
 import { SlowBodies } from "./slow-bodies.ts";
@@ -56,7 +57,11 @@ export async function startHttp(options: HttpOptions): Promise<HttpAdapter> {
   const { clock, ids, logger, metrics, capacity, limits } = options;
   const slowBodies = new SlowBodies(clock, () => limits().bodyBytesPerSecondMin);
   const scope: ExchangeScope = { clock, ids, logger, metrics, capacity, slowBodies, draining: false };
-  const server = createServer({ maxHeaderSize: HEADER_BYTES_MAX, connectionsCheckingInterval: DEADLINE_CHECK_MS });
+  const server: GateServer = createServer({
+    IncomingMessage: GateRequest,
+    maxHeaderSize: HEADER_BYTES_MAX,
+    connectionsCheckingInterval: DEADLINE_CHECK_MS,
+  });
   serve(server, scope, options);
   await listening(server, options).catch((error: unknown) => {
     slowBodies.close();
@@ -68,10 +73,12 @@ export async function startHttp(options: HttpOptions): Promise<HttpAdapter> {
   return { address: { host, port }, drain: (deadlineMs) => drain(server, scope, deadlineMs) };
 }
 
-function serve(server: Server, scope: ExchangeScope, options: HttpOptions): void {
+type GateServer = Server<typeof GateRequest>;
+
+function serve(server: GateServer, scope: ExchangeScope, options: HttpOptions): void {
   const { ingestor, admission, fate, limits, door } = options;
   const ports: HandlerPorts = { ingestor, admission, fate, limits, door };
-  const onRequest = (continues: boolean) => (request: IncomingMessage, response: ServerResponse) => {
+  const onRequest = (continues: boolean) => (request: GateRequest, response: ServerResponse) => {
     const exchange = new Exchange(request, response, scope);
     exchange.continues = continues;
     track(exchange);
@@ -97,14 +104,14 @@ function serve(server: Server, scope: ExchangeScope, options: HttpOptions): void
   server.on("drop", () => scope.metrics.backpressure(undefined, "connections"));
 }
 
-function applyLimits(server: Server, limits: Limits): void {
+function applyLimits(server: GateServer, limits: Limits): void {
   server.headersTimeout = limits.headerTimeoutMs;
   server.requestTimeout = limits.headerTimeoutMs + limits.bodyTimeoutMs;
   server.keepAliveTimeout = limits.keepAliveTimeoutMs;
   server.maxConnections = limits.connectionsMax;
 }
 
-function listening(server: Server, { host, port }: HttpOptions): Promise<void> {
+function listening(server: GateServer, { host, port }: HttpOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     server.listen({ host, port, backlog: LISTEN_BACKLOG }, () => {
@@ -118,7 +125,7 @@ const LISTEN_BACKLOG = 1024;
 /** Kept-alive connections may still bring a request: they get its answer instead of a reset. */
 const IDLE_GRACE_MS = 250;
 
-async function drain(server: Server, scope: ExchangeScope, deadlineMs: number): Promise<void> {
+async function drain(server: GateServer, scope: ExchangeScope, deadlineMs: number): Promise<void> {
   scope.draining = true;
   const deadline = new AbortController();
   const closed = new Promise<void>((resolve) => {

@@ -33,6 +33,7 @@ describe("an admission", () => {
 
   it("swaps to a new revision as a whole: revoked keys are out at once", () => {
     const swapped = createAdmission({ tenants: [tenant("a", { old: "key-old" })] });
+    expect(swapped.authenticate("key-old")?.keyId).toBe("old");
     swapped.apply({ tenants: [tenant("a", { new: "key-new" })] });
     expect(swapped.authenticate("key-old")).toBeUndefined();
     expect(swapped.authenticate("key-new")?.keyId).toBe("new");

@@ -7,7 +7,8 @@ import { optionsOf } from "../../config/example.ts";
 import { sourceOf } from "../../config/plugins.ts";
 import type { PluginFacts, PluginUsage } from "../../config/plugins.ts";
 import { formatPath } from "../../config/problems.ts";
-import type { CheckRequest, CheckResult } from "../../plugins/testing/check-messages.ts";
+import type { CheckRequest, CheckResult, Servers } from "../../plugins/testing/check-messages.ts";
+import { startServers } from "./check-servers.ts";
 import { Failure } from "./failure.ts";
 import { loadOrFail } from "./plugin-config.ts";
 import { factsOfName } from "./plugin-commands.ts";
@@ -23,7 +24,8 @@ export interface CheckOptions {
 
 /**
  * `plugins check`: loads a plugin, or each that a configuration names, and runs the promises that the
- * pipeline relies on, the tests that lie beside it, and the connection test of each use of a sink.
+ * pipeline relies on (a built-in sink's on a target made for it), the tests that lie beside it, and the connection
+ * test of each use of a sink.
  */
 export async function checkPlugins(name: string | undefined, options: CheckOptions): Promise<void> {
   if (name === undefined && options.config === undefined)
@@ -34,10 +36,23 @@ export async function checkPlugins(name: string | undefined, options: CheckOptio
       ? [...new Map(uses.map(({ plugin }) => [plugin.name, plugin])).values()]
       : [await factsOfName(name)];
   const checked: Checked[] = [];
-  for (const plugin of plugins) checked.push(await checkPlugin(plugin, uses, options.json !== true));
+  const servers = await startServers(plugins);
+  try {
+    for (const plugin of plugins)
+      checked.push(await checkPlugin({ plugin, uses, servers: servers.addresses, isShown: options.json !== true }));
+  } finally {
+    await servers.stop();
+  }
   if (options.json === true) printJson(checked);
   const failed = checked.flatMap(({ results }) => results).filter(({ fault }) => fault !== undefined).length;
   if (failed > 0) throw new Failure(`${failed} ${failed === 1 ? "check" : "checks"} failed`, { next: "see above" });
+}
+
+interface CheckOne {
+  readonly plugin: PluginFacts;
+  readonly uses: readonly PluginUsage[];
+  readonly servers: Servers;
+  readonly isShown: boolean;
 }
 
 interface Checked {
@@ -47,24 +62,33 @@ interface Checked {
   readonly results: readonly CheckResult[];
 }
 
-async function checkPlugin(plugin: PluginFacts, uses: readonly PluginUsage[], isShown: boolean): Promise<Checked> {
+async function checkPlugin({ plugin, uses, servers, isShown }: CheckOne): Promise<Checked> {
   const { name, version, module } = plugin;
   const source = sourceOf(plugin);
   if (isShown) printLine(`${name} ${version} (${plugin.kind}, ${source})`);
   const own = uses.filter((use) => use.plugin.name === name);
-  const results = [...(await promisesOf(plugin, own)), ...(module === undefined ? [] : await ownTests(module.url))];
+  const results = [
+    ...(await promisesOf(plugin, own, servers)),
+    ...(module === undefined ? [] : await ownTests(module.url)),
+  ];
   if (isShown)
-    for (const { name: what, fault } of results) {
-      printLine(`  ${fault === undefined ? "ok    " : "FAILED"}  ${what}`);
+    for (const { name: what, fault, skipped } of results) {
+      const word = fault !== undefined ? "FAILED" : skipped === undefined ? "ok    " : "-     ";
+      printLine(`  ${word}  ${what}${skipped === undefined ? "" : ` (not checked: ${skipped})`}`);
       if (fault !== undefined) printLine(`          ${fault.split("\n").slice(0, 12).join("\n          ")}`);
     }
   return { name, version, source, results };
 }
 
-async function promisesOf(plugin: PluginFacts, uses: readonly PluginUsage[]): Promise<readonly CheckResult[]> {
+async function promisesOf(
+  plugin: PluginFacts,
+  uses: readonly PluginUsage[],
+  servers: Servers,
+): Promise<readonly CheckResult[]> {
   const { name, kind, module, schema } = plugin;
   const request: CheckRequest = {
     plugin: module === undefined ? { name } : { url: module.url },
+    servers,
     configs: uses.length > 0 ? uses.map(({ config }) => config) : [optionsOf(schema)],
     connections: kind === "sink" ? uses.map(({ path, config }) => ({ label: formatPath(path), config })) : [],
   };

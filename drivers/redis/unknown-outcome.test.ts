@@ -8,7 +8,7 @@ import {
   LANE,
   readAll,
 } from "../../tests/conformance/log-fixtures.ts";
-import { type Proxy, startProxy } from "../../tests/helpers/proxy.ts";
+import { type Proxy, startProxy } from "../../plugins/testing/proxy.ts";
 import { startTestRedis, type TestRedis } from "../../tests/helpers/redis.ts";
 import { until } from "../../tests/helpers/until.ts";
 import type { RedisLog } from "./index.ts";

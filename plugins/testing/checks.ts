@@ -1,10 +1,11 @@
 import { strict as assert } from "node:assert";
 import type { PluginDefinition } from "../contract.ts";
 
-/** One promise that a plugin must keep: `run` rejects with how it does not. */
+/** One promise that a plugin must keep. */
 export interface Check {
   readonly name: string;
-  run(): Promise<void>;
+  /** Rejects with how it is not kept. Resolves with what kept it from being checked, if something did. */
+  readonly run: () => Promise<string | undefined>;
 }
 
 /** What holds for plugins of both kinds. */
@@ -18,22 +19,25 @@ export function definitionChecks(definition: PluginDefinition): Check[] {
         assert.notEqual(definition.summary, "", "`summary` says in one line what it does");
         const { name, version } = definition.create();
         assert.deepEqual({ name, version }, { name: definition.name, version: definition.version });
+        return undefined;
       },
     },
     {
       name: "makes an instance of its own for each use",
       async run() {
         assert.notEqual(definition.create(), definition.create());
+        return undefined;
       },
     },
     {
       name: "describes its options",
       async run() {
         const { config } = definition;
-        if (config === undefined) return;
+        if (config === undefined) return "it has none";
         assert.equal(config.def.type, "object", "`config` is a z.object({ … })");
         for (const [name, option] of Object.entries((config as unknown as ObjectSchema).shape))
           assert.ok(option.description ?? option.meta()?.description, `option ${name} has a .describe("…")`);
+        return undefined;
       },
     },
   ];

@@ -4,7 +4,9 @@ import { type SinkSuite, sinkChecks } from "./sink.ts";
 import { type TransformSuite, transformChecks } from "./transform.ts";
 
 export { contextOf, eventOf, eventsOf } from "./events.ts";
-export type { SinkSuite, SinkTarget } from "./sink.ts";
+export { type Endpoint, startEndpoint } from "./endpoint.ts";
+export { type Proxy, startProxy } from "./proxy.ts";
+export type { SinkSuite, SinkTarget, StoredEvent, Undo } from "./sink.ts";
 export type { TransformSuite } from "./transform.ts";
 
 /** Registers a test; that of `node:test`, vitest and jest all fit. */
@@ -21,5 +23,5 @@ export function testSink(suite: SinkSuite, register: RegisterTest = test): void 
 }
 
 function registerAll(checks: readonly Check[], register: RegisterTest): void {
-  for (const check of checks) register(check.name, () => check.run());
+  for (const { name, run } of checks) register(name, async () => void (await run()));
 }

@@ -1,16 +1,48 @@
 import { strict as assert } from "node:assert";
-import type { CanonicalEvent, PluginContext, SinkDefinition, SinkOutcome, SinkPlugin } from "../contract.ts";
+import {
+  BatchRejected,
+  type CanonicalEvent,
+  type PluginContext,
+  type SinkDefinition,
+  type SinkOutcome,
+  type SinkPlugin,
+} from "../contract.ts";
 import { type Check, definitionChecks, optionsOf } from "./checks.ts";
-import { contextOf, eventsOf } from "./events.ts";
+import { contextOf, eventOf, eventsOf } from "./events.ts";
 
-/** A target that can be looked into, and broken. Made anew for each check. */
+/** Ends what a target was made to do. */
+export type Undo = () => Promise<void>;
+
+/** An event as a target gives it back. */
+export interface StoredEvent {
+  readonly eventId: string;
+  /** JSON text. Absent: payloads are not compared. */
+  readonly payload?: string;
+}
+
+/**
+ * A target that can be looked into, and harmed. Made anew for each check. What it can't do, a check that needs it
+ * passes over, and says so.
+ */
 export interface SinkTarget {
   /** Options, as a user writes them, that lead to it. */
   readonly config: unknown;
-  /** Ids of the events that it holds; one that was delivered twice may stand twice. */
-  stored(): Promise<readonly string[]>;
-  /** It can't be reached until what this returns is called. Absent: what an outage does is not checked. */
-  outage?(): Promise<() => Promise<void>>;
+  /** A second delivery of an event leaves one. Otherwise one that was delivered twice may stand twice. */
+  readonly keyed?: boolean;
+  /** `stored` gives the events in the order of their arrival. */
+  readonly ordered?: boolean;
+  /** A payload, as JSON text, that the target refuses, and no other event with it. Absent: it takes all. */
+  readonly badPayload?: string;
+  /** What it holds. */
+  stored(): Promise<readonly StoredEvent[]>;
+  /** It can't be reached until undone. */
+  outage?(): Promise<Undo>;
+  /** It answers nothing until undone. */
+  freeze?(): Promise<Undo>;
+  /** Connections break while the next delivery is under way, so that some events get no answer, until undone. */
+  breakNextDelivery?(): Promise<Undo>;
+  /** It works, and refuses every event for good, until undone. */
+  permanentFault?(): Promise<Undo>;
   close(): Promise<void>;
 }
 
@@ -20,108 +52,230 @@ export interface SinkSuite {
   readonly target?: (() => Promise<SinkTarget>) | undefined;
 }
 
-const BATCH = 500;
-
-/** The promises of a sink, to be run one by one. */
-export function sinkChecks({ definition, target }: SinkSuite): Check[] {
-  if (target === undefined) return definitionChecks(definition);
-  const check = (name: string, run: (parts: Parts) => Promise<void>): Check => ({
-    name,
-    run: () => withTarget({ definition, target }, run),
-  });
-  return [
-    ...definitionChecks(definition),
-    check("answers one outcome for each event of a batch, and holds them all when it says so", async (parts) => {
-      const events = eventsOf(BATCH);
-      assert.deepEqual(await sendAll(parts.sink, events), allOk(BATCH));
-      assert.deepEqual(new Set(await parts.target.stored()), new Set(events.map((event) => event.event_id)));
-    }),
-    check("takes an empty batch", async ({ sink }) => {
-      assert.deepEqual(await sendAll(sink, []), []);
-    }),
-    check("takes a second delivery of the same events", async ({ sink, target: there }) => {
-      await sendAll(sink, eventsOf(10));
-      assert.deepEqual(await sendAll(sink, eventsOf(11)), allOk(11));
-      assert.equal(new Set(await there.stored()).size, 11);
-    }),
-    check("takes an event that stands twice in one batch", async ({ sink }) => {
-      const [one, two] = eventsOf(2) as [CanonicalEvent, CanonicalEvent];
-      assert.deepEqual(await sendAll(sink, [one, two, one]), allOk(3));
-    }),
-    check("returns when the caller's deadline has passed", async ({ sink }) => {
-      const outcomes = await sendAll(sink, eventsOf(3), contextOf(AbortSignal.abort()));
-      for (const { type } of outcomes) assert.ok(type === "retry" || type === "ok", "retry, or delivered all the same");
-    }),
-    check("close waits for what is being delivered, and may come twice", async ({ sink, target: there }) => {
-      const delivery = sendAll(sink, eventsOf(BATCH));
-      await sink.close?.();
-      const held = new Set(await there.stored());
-      await sink.close?.();
-      (await delivery).forEach(({ type }, i) => assert.ok(type !== "ok" || held.has(`event-${i + 1}`)));
-    }),
-    check("passes its connection test on a target that works", async ({ sink }) => {
-      await sink.check?.(AbortSignal.timeout(CHECK_TIMEOUT_MS));
-    }),
-    ...outageChecks(check),
-  ];
-}
-
+const BATCH = 1_000;
+const BAD = 617;
 const CHECK_TIMEOUT_MS = 30_000;
-
-function outageChecks(check: (name: string, run: (parts: Parts) => Promise<void>) => Check): Check[] {
-  return [
-    check("calls an outage an outage, for each event, and delivers after it", async ({ sink, target }) => {
-      const undo = await target.outage?.();
-      if (undo === undefined) return;
-      const outcomes = await sendAll(sink, eventsOf(3));
-      await undo();
-      for (const outcome of outcomes)
-        assert.ok(
-          outcome.type === "retry" && outcome.unavailable === true,
-          '{ type: "retry", unavailable: true } in an outage: nothing is burned then',
-        );
-      assert.deepEqual(await retried(sink, eventsOf(3)), allOk(3));
-    }),
-    check("fails its connection test in an outage", async ({ sink, target }) => {
-      const undo = await target.outage?.();
-      if (undo === undefined) return;
-      if (sink.check !== undefined) await assert.rejects(() => checkOf(sink));
-      await undo();
-    }),
-  ];
-}
-
-async function checkOf(sink: SinkPlugin): Promise<void> {
-  await sink.check?.(AbortSignal.timeout(CHECK_TIMEOUT_MS));
-}
 
 interface Parts {
   readonly sink: SinkPlugin;
   readonly target: SinkTarget;
 }
 
+/** Answers with what kept it from checking anything. */
+type Body = (parts: Parts) => Promise<string | undefined>;
+
+/** What the pipeline relies on in every sink, to be run one by one. */
+const PROMISES: readonly (readonly [name: string, body: Body])[] = [
+  ["delivers one event with its payload", deliversOne],
+  ["answers one outcome for each event of a batch, and holds them all when it says so", answersEach],
+  ["takes an empty batch", takesEmpty],
+  ["takes a second delivery of the same events as done", takesAgain],
+  ["takes an event that stands twice in one batch", takesTwice],
+  ["calls an outage an outage, for each event, and delivers after it", tellsOutage],
+  ["returns when the caller's deadline passes, and delivers after it", keepsDeadline],
+  ["never claims an event whose connection broke, and lands it on a next try", survivesBreak],
+  ["calls a fault permanent that no retry can mend, with its code, without bisecting", tellsPermanent],
+  ["lets the caller find the one bad event of a batch: the others land", isolatesBad],
+  ["close waits for what is being delivered, and may come twice", drains],
+  ["passes its connection test on a target that works, and fails it in an outage", testsConnection],
+];
+
+export function sinkChecks({ definition, target }: SinkSuite): Check[] {
+  if (target === undefined) return definitionChecks(definition);
+  const promises = PROMISES.map(([name, body]) => ({ name, run: () => withTarget({ definition, target }, body) }));
+  return [...definitionChecks(definition), ...promises];
+}
+
 async function withTarget(
-  suite: { readonly definition: SinkDefinition; readonly target: () => Promise<SinkTarget> },
-  run: (parts: Parts) => Promise<void>,
-): Promise<void> {
-  const target = await suite.target();
-  const sink = suite.definition.create();
+  { definition, target: makeTarget }: { definition: SinkDefinition; target: () => Promise<SinkTarget> },
+  body: Body,
+): Promise<string | undefined> {
+  const target = await makeTarget();
+  const sink = definition.create();
   try {
-    await sink.init?.(optionsOf(suite.definition, target.config));
-    await run({ sink, target });
+    await sink.init?.(optionsOf(definition, target.config));
+    return await body({ sink, target });
   } finally {
     await sink.close?.();
     await target.close();
   }
 }
 
+async function deliversOne({ sink, target }: Parts): Promise<undefined> {
+  assert.deepEqual(await sink.send(eventOf({ n: 1 }), contextOf()), OK);
+  const [stored, ...more] = await target.stored();
+  assert.deepEqual([stored?.eventId, more], ["event-1", []]);
+  if (stored?.payload !== undefined) assert.deepEqual(JSON.parse(stored.payload), { n: 1 });
+}
+
+async function answersEach({ sink, target }: Parts): Promise<undefined> {
+  const events = eventsOf(BATCH);
+  assert.deepEqual(await sendAll(sink, events), allOk(BATCH));
+  assert.deepEqual(await storedIds(target), idsOf(events, target));
+}
+
+async function takesEmpty({ sink }: Parts): Promise<undefined> {
+  assert.deepEqual(await sendAll(sink, []), []);
+}
+
+async function takesAgain({ sink, target }: Parts): Promise<undefined> {
+  await sendAll(sink, eventsOf(10));
+  assert.deepEqual(await sendAll(sink, eventsOf(11)), allOk(11));
+  await holdsJust(target, 11);
+}
+
+async function takesTwice({ sink, target }: Parts): Promise<undefined> {
+  const [one, two] = eventsOf(2) as [CanonicalEvent, CanonicalEvent];
+  assert.deepEqual(await sendAll(sink, [one, two, one]), allOk(3));
+  await holdsJust(target, 2);
+}
+
+async function tellsOutage({ sink, target }: Parts): Promise<string | undefined> {
+  const undo = await target.outage?.();
+  if (undo === undefined) return lacks("outage");
+  const events = eventsOf(3);
+  const outcomes = await sendAll(sink, events);
+  await undo();
+  assert.ok(
+    outcomes.length === 3 && outcomes.every(isOutage),
+    '{ type: "retry", unavailable: true } for each event in an outage: nothing is burned then',
+  );
+  assert.deepEqual(await retried(sink, events), allOk(3));
+  assert.deepEqual(new Set(await storedIds(target)), new Set(idsOf(events)));
+}
+
+async function keepsDeadline({ sink, target }: Parts): Promise<undefined> {
+  const undo = await target.freeze?.();
+  const events = eventsOf(3);
+  const deadline = new AbortController();
+  const delivery = sendAll(sink, events, contextOf(deadline.signal));
+  deadline.abort();
+  const outcomes = await delivery;
+  await undo?.();
+  // A target that can't be frozen may have been quicker than the deadline.
+  const quick = undo === undefined && outcomes.every(({ type }) => type === "ok");
+  assert.ok(quick || outcomes.every(({ type }) => type === "retry"), "retry for what the deadline cut off");
+  assert.deepEqual(await retried(sink, events), allOk(3));
+  assert.deepEqual(new Set(await storedIds(target)), new Set(idsOf(events)));
+}
+
+async function survivesBreak({ sink, target }: Parts): Promise<string | undefined> {
+  await sendAll(sink, [eventOf({ n: 0 }, { eventId: "event-0" })]);
+  const undo = await target.breakNextDelivery?.();
+  if (undo === undefined) return lacks("breakNextDelivery");
+  const events = eventsOf(BATCH / 2);
+  const outcomes = await sendAll(sink, events);
+  await undo();
+  const held = new Set(await storedIds(target));
+  const claimed = events.filter((_, i) => outcomes[i]?.type === "ok");
+  assert.deepEqual(idsOf(claimed.filter(({ event_id }) => !held.has(event_id))), [], "claimed, and not there");
+  const others = outcomes.filter(({ type }) => type !== "ok");
+  assert.ok(others.length > 0 && others.every(isOutage), "an event without an answer is one of an outage");
+  assert.deepEqual(await retried(sink, events), allOk(events.length));
+  await holdsJust(target, events.length + 1);
+}
+
+async function tellsPermanent({ sink, target }: Parts): Promise<string | undefined> {
+  // The first delivery makes what the target lacks, such as a table.
+  await sendAll(sink, [eventOf({ n: 0 }, { eventId: "event-0" })]);
+  const undo = await target.permanentFault?.();
+  if (undo === undefined) return lacks("permanentFault");
+  const outcomes = await sendAll(sink, eventsOf(2));
+  await undo();
+  assert.equal(outcomes.length, 2);
+  for (const outcome of outcomes) assertError(outcome);
+  assert.deepEqual(await retried(sink, eventsOf(2)), allOk(2));
+}
+
+async function isolatesBad({ sink, target }: Parts): Promise<string | undefined> {
+  const { badPayload } = target;
+  if (badPayload === undefined) return lacks("badPayload");
+  const events = eventsOf(BATCH);
+  events[BAD] = eventOf(badPayload, { eventId: `event-${BAD + 1}` });
+  const outcomes = await bisect(sink, events);
+  assert.equal(outcomes.filter(({ type }) => type === "ok").length, BATCH - 1);
+  assertError(outcomes[BAD] as SinkOutcome);
+  assert.equal(new Set(await storedIds(target)).size, BATCH - 1);
+}
+
+async function drains({ sink, target }: Parts): Promise<undefined> {
+  const events = eventsOf(BATCH / 2);
+  const delivery = sendAll(sink, events);
+  await sink.close?.();
+  // Looked at before the delivery is awaited: close itself must have waited.
+  const held = await storedIds(target);
+  await sink.close?.();
+  assert.deepEqual(await delivery, allOk(events.length));
+  assert.deepEqual(held, idsOf(events, target));
+}
+
+async function testsConnection({ sink, target }: Parts): Promise<string | undefined> {
+  if (sink.check === undefined) return "the sink has no check()";
+  await checkOf(sink);
+  const undo = await target.outage?.();
+  if (undo === undefined) return lacks("outage");
+  await assert.rejects(() => checkOf(sink), "the connection test passes in an outage");
+  await undo();
+}
+
+async function checkOf(sink: SinkPlugin): Promise<void> {
+  await sink.check?.(AbortSignal.timeout(CHECK_TIMEOUT_MS));
+}
+
+function lacks(what: keyof SinkTarget): string {
+  return `the target has no ${what}`;
+}
+
+const OK: SinkOutcome = { type: "ok" };
+
+function allOk(count: number): SinkOutcome[] {
+  return new Array<SinkOutcome>(count).fill(OK);
+}
+
+function isOutage(outcome: SinkOutcome): boolean {
+  return outcome.type === "retry" && outcome.unavailable === true;
+}
+
+function assertError(outcome: SinkOutcome): void {
+  assert.equal(outcome.type, "error");
+  assert.ok(outcome.type === "error" && outcome.code !== undefined && outcome.code !== "", "an error has a `code`");
+}
+
+async function holdsJust(target: SinkTarget, count: number): Promise<void> {
+  const ids = await storedIds(target);
+  assert.equal(new Set(ids).size, count);
+  if (target.keyed === true) assert.equal(ids.length, count, "a keyed target holds each event once");
+}
+
+async function storedIds(target: SinkTarget): Promise<string[]> {
+  const ids = (await target.stored()).map(({ eventId }) => eventId);
+  return target.ordered === true ? ids : ids.sort();
+}
+
+/** As `storedIds` gives them when the target holds just these. */
+function idsOf(events: readonly CanonicalEvent[], { ordered }: { readonly ordered?: boolean } = {}): string[] {
+  const ids = events.map((event) => event.event_id);
+  return ordered === true ? ids : ids.sort();
+}
+
+/** Events that the sink did not get to go again, as the pipeline does it. */
 async function sendAll(
   sink: SinkPlugin,
   events: readonly CanonicalEvent[],
   ctx: PluginContext = contextOf(),
 ): Promise<readonly SinkOutcome[]> {
-  if (sink.sendBatch !== undefined) return await sink.sendBatch(events, ctx);
-  return await Promise.all(events.map((event) => sink.send(event, ctx)));
+  if (sink.sendBatch === undefined) return await Promise.all(events.map((event) => sink.send(event, ctx)));
+  const outcomes = [...(await sink.sendBatch(events, ctx))];
+  const left = outcomes.flatMap((outcome, i) => (isUntried(outcome) ? [i] : []));
+  if (left.length === 0 || left.length === events.length) return outcomes;
+  const again = left.map((i) => events[i] as CanonicalEvent);
+  const rest = await sendAll(sink, again, ctx);
+  for (const [at, i] of left.entries()) outcomes[i] = rest[at] as SinkOutcome;
+  return outcomes;
+}
+
+function isUntried(outcome: SinkOutcome): boolean {
+  return outcome.type === "retry" && outcome.untried === true;
 }
 
 /** A connection may be half dead after a fault: a few tries are the pipeline's business. */
@@ -133,6 +287,13 @@ async function retried(sink: SinkPlugin, events: readonly CanonicalEvent[]): Pro
   }
 }
 
-function allOk(count: number): SinkOutcome[] {
-  return Array.from({ length: count }, () => ({ type: "ok" }));
+/** What the pipeline does with a refused batch, in its simplest form. */
+export async function bisect(sink: SinkPlugin, events: readonly CanonicalEvent[]): Promise<readonly SinkOutcome[]> {
+  try {
+    return await sendAll(sink, events);
+  } catch (error) {
+    if (!(error instanceof BatchRejected) || events.length === 1) throw error;
+    const middle = events.length >> 1;
+    return [...(await bisect(sink, events.slice(0, middle))), ...(await bisect(sink, events.slice(middle)))];
+  }
 }

@@ -45,6 +45,7 @@ function goldenChecks(definition: TransformDefinition, folder: string): Check[] 
       if (process.env["UPDATE_GOLDEN"] === "1") writeFileSync(file, text);
       const expected = existsSync(file) ? readFileSync(file, "utf8") : "";
       assert.equal(text, expected, `${file} is not what comes out; UPDATE_GOLDEN=1 writes it anew`);
+      return undefined;
     },
   }));
 }
@@ -66,6 +67,7 @@ function anyEventChecks(definition: TransformDefinition, config: unknown): Check
           checkOutcome(outcome, eventOf(payload), shown(payload));
         }
         await plugin.close?.();
+        return undefined;
       },
     },
     {
@@ -79,6 +81,7 @@ function anyEventChecks(definition: TransformDefinition, config: unknown): Check
           assert.equal(encodeEvent({ ...event }).toString(), before, `changed in place: ${shown(payload)}`);
         }
         await plugin.close?.();
+        return undefined;
       },
     },
   ];

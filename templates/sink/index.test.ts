@@ -28,7 +28,7 @@ async function collector(status = 200): Promise<SinkTarget> {
   const port = await listen(server, 0);
   return {
     config: { url: `http://127.0.0.1:${port}/` },
-    stored: async () => ids,
+    stored: async () => ids.map((eventId) => ({ eventId })),
     async outage() {
       await stop(server);
       return async () => void (await listen(server, port));

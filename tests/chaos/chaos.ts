@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { checkHistory, History, type LedgerLine, type Observed } from "../helpers/history.ts";
 import { startTestPostgres, type TestPostgres } from "../helpers/postgres.ts";
-import { type Proxy, startProxy } from "../helpers/proxy.ts";
+import { type Proxy, startProxy } from "../../plugins/testing/proxy.ts";
 import { seededRandom } from "../helpers/sim-clock.ts";
 import { configIn, createGate, type Gate } from "./gate.ts";
 import { contentOf, startLoad } from "./load.ts";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Random } from "../../core/environment.ts";
 import type { TestPostgres } from "../helpers/postgres.ts";
-import type { Proxy } from "../helpers/proxy.ts";
+import type { Proxy } from "../../plugins/testing/proxy.ts";
 import type { Gate } from "./gate.ts";
 
 export interface Victims {

@@ -1,6 +1,7 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import type { CheckResult } from "../../plugins/testing/check-messages.ts";
 import { pulsegate } from "../helpers/cli.ts";
 import { tempDir } from "../helpers/temp-dir.ts";
 
@@ -63,6 +64,38 @@ describe("plugins check", () => {
       const { code, stdout } = await pulsegate(["plugins", "check", "./deadly.mjs"], { cwd });
       expect(code).toBe(1);
       expect(stdout).toContain("it ended the process (exit code 9)");
+    },
+    TIMEOUT_MS,
+  );
+
+  test.each([
+    ["file_sink", ["breakNextDelivery", "permanentFault", "badPayload"]],
+    ["webhook_sink", []],
+    ["postgres_sink", []],
+  ])(
+    "runs the promises of %s on a target of its own",
+    async (name, lacking) => {
+      const { code, stdout } = await pulsegate(["plugins", "check", name, "--json"], { cwd: await tempDir() });
+      const [{ results }] = JSON.parse(stdout) as [{ results: CheckResult[] }];
+      expect(results.filter(({ fault }) => fault !== undefined)).toEqual([]);
+      expect(results.flatMap(({ skipped = [] }) => skipped)).toEqual(
+        lacking.map((what) => `the target has no ${what}`),
+      );
+      expect(results.length).toBe(15);
+      expect(code).toBe(0);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "says what it could not check, and why",
+    async () => {
+      const env = { KAFKA_BROKERS: "" };
+      const { code, stdout } = await pulsegate(["plugins", "check", "kafka_sink"], { cwd: await tempDir(), env });
+      expect(stdout).toContain(
+        "-       keeps its promises on a real target (not checked: KAFKA_BROKERS names no broker",
+      );
+      expect(code).toBe(0);
     },
     TIMEOUT_MS,
   );

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { Webhook } from "standardwebhooks";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { spawnPulsegate } from "../helpers/cli.ts";
-import { type Endpoint, startEndpoint } from "../helpers/endpoint.ts";
+import { type Endpoint, startEndpoint } from "../../plugins/testing/endpoint.ts";
 import { startTestPostgres, type TestPostgres } from "../helpers/postgres.ts";
-import { startProxy } from "../helpers/proxy.ts";
+import { startProxy } from "../../plugins/testing/proxy.ts";
 import { tempDir } from "../helpers/temp-dir.ts";
 import { until } from "../helpers/until.ts";
 

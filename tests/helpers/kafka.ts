@@ -6,7 +6,8 @@ import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { Admin, Consumer, type Message, MessagesStreamModes } from "@platformatic/kafka";
+import { Admin, type Message } from "@platformatic/kafka";
+import { configure, recordsOf } from "../../plugins/sink/kafka_sink/conformance.ts";
 import { freezeProcess } from "./freeze.ts";
 
 const POM = join(import.meta.dirname, "kafka/pom.xml");
@@ -94,40 +95,14 @@ export async function startTestKafka({ proxyPort }: { readonly proxyPort?: numbe
     async deleteTopic(topic) {
       await admin.deleteTopics({ topics: [topic] });
     },
-    async configure(topic, name, value) {
-      const configs = [{ name, value, configOperation: 0 as const }];
-      await admin.incrementalAlterConfigs({
-        resources: [{ resourceType: 2, resourceName: topic, configs }],
-        validateOnly: false,
-      });
-    },
-    records: (topic) => recordsOf(base, admin, topic),
+    configure: (topic, name, value) => configure(admin, { topic, name, value }),
+    records: (topic) => recordsOf(admin, { ...base, topic }),
     freeze: (frozen) => freezeProcess(child, frozen),
     async stop() {
       await admin.close().catch(() => {});
       await stop();
     },
   };
-}
-
-async function recordsOf(
-  base: { readonly clientId: string; readonly bootstrapBrokers: string[] },
-  admin: Admin,
-  topic: string,
-): Promise<Message[]> {
-  const metadata = await admin.metadata({ topics: [topic], forceUpdate: true });
-  const partitions = metadata.topics.get(topic)?.partitionsCount ?? 0;
-  const asked = Array.from({ length: partitions }, (_, partitionIndex) => ({ partitionIndex, timestamp: -1n }));
-  const ends = await admin.listOffsets({ topics: [{ name: topic, partitions: asked }] });
-  const total = ends.flatMap((one) => one.partitions).reduce((sum, { offset }) => sum + Number(offset), 0);
-  const found: Message[] = [];
-  if (total === 0) return found;
-  const consumer = new Consumer({ ...base, groupId: randomUUID(), autocommit: false, maxWaitTime: 50 });
-  const stream = await consumer.consume({ topics: [topic], mode: MessagesStreamModes.EARLIEST });
-  for await (const message of stream) if (found.push(message) === total) break;
-  await stream.close();
-  await consumer.close(true);
-  return found;
 }
 
 interface Ports {

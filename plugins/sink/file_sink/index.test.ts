@@ -1,11 +1,13 @@
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rename, rm, stat } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { appendFile, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { contextOf, eventOf, eventsOf, type SinkFixture, sinkConformance } from "../../../tests/conformance/sink.ts";
+import { sinkConformance } from "../../../tests/conformance/sink.ts";
+import { eventOf, eventsOf } from "../../../tests/helpers/sink-events.ts";
 import { tempDir } from "../../../tests/helpers/temp-dir.ts";
 import { until } from "../../../tests/helpers/until.ts";
 import { encodeEvent, type SinkPlugin } from "../../contract.ts";
+import { contextOf } from "../../testing/events.ts";
+import { fileTarget } from "./conformance.ts";
 import plugin from "./index.ts";
 
 async function fileSink(path: string, options: Record<string, unknown> = {}): Promise<SinkPlugin> {
@@ -19,26 +21,7 @@ async function linesOf(path: string): Promise<string[]> {
   return text.split("\n").filter((line) => line !== "");
 }
 
-async function fixture(): Promise<SinkFixture> {
-  const folder = await mkdtemp(join(tmpdir(), "pulsegate-file-sink-"));
-  const home = join(folder, "home");
-  const path = join(home, "events.ndjson");
-  await mkdir(home);
-  return {
-    sink: await fileSink(path),
-    async stored() {
-      const events = (await linesOf(path)).map((line) => JSON.parse(line) as { event_id: string; payload: unknown });
-      return events.map((event) => ({ eventId: event.event_id, payload: JSON.stringify(event.payload) }));
-    },
-    async outage() {
-      await rename(home, `${home}.away`);
-      return () => rename(`${home}.away`, home);
-    },
-    close: () => rm(folder, { recursive: true, force: true }),
-  };
-}
-
-sinkConformance("file_sink", { keyed: false, ordered: true, remote: false }, fixture);
+sinkConformance({ definition: plugin, target: fileTarget }, ["breakNextDelivery", "permanentFault", "badPayload"]);
 
 test("writes the canonical bytes of each event as one line", async () => {
   const path = join(await tempDir(), "events.ndjson");

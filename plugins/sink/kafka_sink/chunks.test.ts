@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { eventOf, eventsOf } from "../../../tests/conformance/sink.ts";
+import { eventOf, eventsOf } from "../../../tests/helpers/sink-events.ts";
 import { chunksOf, halvesOf } from "./chunks.ts";
 import { recordBytes, recordOf } from "./record.ts";
 

@@ -1,11 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { contextOf, eventOf, eventsOf, type SinkFixture, sinkConformance } from "../../../tests/conformance/sink.ts";
+import { sinkConformance } from "../../../tests/conformance/sink.ts";
+import { eventOf, eventsOf } from "../../../tests/helpers/sink-events.ts";
 import { startTestKafka, type TestKafka } from "../../../tests/helpers/kafka.ts";
-import { Proxy } from "../../../tests/helpers/proxy.ts";
+import { Proxy } from "../../testing/proxy.ts";
 import { until } from "../../../tests/helpers/until.ts";
 import { encodeEvent, type SinkPlugin } from "../../contract.ts";
+import { contextOf } from "../../testing/events.ts";
+import type { SinkTarget } from "../../testing/sink.ts";
+import { kafkaTarget } from "./conformance.ts";
 import plugin from "./index.ts";
 
 let kafka: TestKafka;
@@ -41,44 +45,29 @@ async function open(
 const send = (sink: SinkPlugin, n = 1) => sink.send(eventOf(n), contextOf());
 const outage = (code: string) => expect.objectContaining({ type: "retry", unavailable: true, code });
 
-async function fixture(): Promise<SinkFixture> {
-  const topic = `conformance-${randomUUID()}`;
-  await kafka.createTopic(topic, { configs: { "max.message.bytes": "200000" } });
-  const options = { request_timeout_ms: 5_000, connect_timeout_ms: 2_000 };
+/** Through the proxy, so that connections can be harmed. */
+async function harmableTarget(): Promise<SinkTarget> {
+  const target = await kafkaTarget([`127.0.0.1:${kafka.port}`]);
   return {
-    sink: await kafkaSink({ brokers: [`127.0.0.1:${proxy.port}`], topic, ...options }),
-    async stored() {
-      const records = await kafka.records(topic);
-      return records.map(({ key, value }) => ({ eventId: key.toString(), payload: value.toString() }));
-    },
-    async outage() {
-      proxy.refuse(true);
-      proxy.cut();
-      return async () => proxy.refuse(false);
-    },
-    async freeze() {
-      proxy.stall(true);
-      return async () => proxy.stall(false);
-    },
+    ...target,
+    config: { ...(target.config as object), brokers: [`127.0.0.1:${proxy.port}`] },
+    outage: () => proxy.outage(),
+    freeze: () => proxy.freeze(),
     async breakNextDelivery() {
       // The broker takes the records; that it did is never heard. The client tries again by itself, in vain.
       proxy.cutBeforeReply();
       proxy.refuse(true);
       return async () => proxy.refuse(false);
     },
-    async permanentFault() {
-      await kafka.configure(topic, "max.message.bytes", "1");
-      return () => kafka.configure(topic, "max.message.bytes", "200000");
-    },
     async close() {
       proxy.refuse(false);
       proxy.stall(false);
+      await target.close();
     },
   };
 }
 
-const traits = { keyed: false, ordered: true, remote: true, badPayload: JSON.stringify({ text: "x".repeat(300_000) }) };
-sinkConformance("kafka_sink", traits, fixture);
+sinkConformance({ definition: plugin, target: harmableTarget });
 
 describe("a record", () => {
   const headersOf = (record: Awaited<ReturnType<TestKafka["records"]>>[number]) =>

@@ -1,15 +1,11 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import {
-  bisect,
-  contextOf,
-  eventOf,
-  eventsOf,
-  type SinkFixture,
-  sinkConformance,
-} from "../../../tests/conformance/sink.ts";
+import { sinkConformance } from "../../../tests/conformance/sink.ts";
 import { startTestPostgres, type TestPostgres } from "../../../tests/helpers/postgres.ts";
-import { Proxy } from "../../../tests/helpers/proxy.ts";
+import { eventOf, eventsOf } from "../../../tests/helpers/sink-events.ts";
 import type { SinkPlugin } from "../../contract.ts";
+import { contextOf } from "../../testing/events.ts";
+import { bisect } from "../../testing/sink.ts";
+import { postgresTarget } from "./conformance.ts";
 import plugin from "./index.ts";
 
 let server: TestPostgres;
@@ -37,44 +33,7 @@ async function open(options: Record<string, unknown> = {}): Promise<{ sink: Sink
   return { sink, url };
 }
 
-async function fixture(): Promise<SinkFixture> {
-  const url = await newDatabase();
-  const proxy = new Proxy(() => ({ host: "127.0.0.1", port: server.port }));
-  await proxy.listen();
-  const through = new URL(url);
-  through.port = String(proxy.port);
-  const options = { connect_timeout_ms: 5_000, statement_timeout_ms: 5_000 };
-  const columns = "event_id, payload::text AS payload";
-  return {
-    sink: await postgresSink({ url: through.href, ...options }),
-    async stored() {
-      const sql = `SELECT ${columns} FROM events_raw ORDER BY received_at`;
-      const rows = await server.query<{ event_id: string; payload: string }>(sql, [], url);
-      return rows.map((row) => ({ eventId: row.event_id, payload: row.payload }));
-    },
-    async outage() {
-      proxy.refuse(true);
-      proxy.cut();
-      return async () => proxy.refuse(false);
-    },
-    async freeze() {
-      proxy.stall(true);
-      return async () => proxy.stall(false);
-    },
-    async breakNextDelivery() {
-      proxy.cutBeforeReply();
-      return async () => {};
-    },
-    async permanentFault() {
-      await server.query("ALTER TABLE events_raw RENAME COLUMN source TO origin", [], url);
-      return async () => void (await server.query("ALTER TABLE events_raw RENAME COLUMN origin TO source", [], url));
-    },
-    close: () => proxy.close(),
-  };
-}
-
-const traits = { keyed: true, ordered: true, remote: true, badPayload: '{"text":"\\u0000"}' };
-sinkConformance("postgres_sink", traits, fixture);
+sinkConformance({ definition: plugin, target: () => postgresTarget(server.url) });
 
 describe("what a row holds", () => {
   test("keeps every field of the event", async () => {

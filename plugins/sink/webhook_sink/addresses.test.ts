@@ -1,7 +1,8 @@
 import type { LookupAddress } from "node:dns";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { contextOf, eventOf } from "../../../tests/conformance/sink.ts";
-import { startEndpoint } from "../../../tests/helpers/endpoint.ts";
+import { eventOf } from "../../../tests/helpers/sink-events.ts";
+import { contextOf } from "../../testing/events.ts";
+import { startEndpoint } from "../../testing/endpoint.ts";
 import { allowedBy, isAllowEntry, isPublic } from "./addresses.ts";
 import { guardedLookup } from "./connector.ts";
 import plugin from "./index.ts";

@@ -3,11 +3,13 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Webhook } from "standardwebhooks";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { contextOf, eventOf, eventsOf, type SinkFixture, sinkConformance } from "../../../tests/conformance/sink.ts";
-import { type Endpoint, type Received, startEndpoint } from "../../../tests/helpers/endpoint.ts";
-import { startProxy } from "../../../tests/helpers/proxy.ts";
+import { sinkConformance } from "../../../tests/conformance/sink.ts";
+import { eventOf, eventsOf } from "../../../tests/helpers/sink-events.ts";
+import { type Endpoint, type Received, startEndpoint } from "../../testing/endpoint.ts";
 import { until } from "../../../tests/helpers/until.ts";
 import { encodeEvent, type PluginContext, type SinkPlugin } from "../../contract.ts";
+import { contextOf } from "../../testing/events.ts";
+import { webhookTarget } from "./conformance.ts";
 import plugin from "./index.ts";
 
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString("base64")}`;
@@ -41,51 +43,7 @@ const send = (sink: SinkPlugin, n = 1) => sink.send(eventOf(n), contextOf());
 const batch = async (sink: SinkPlugin, count: number) => (await sink.sendBatch?.(eventsOf(count), contextOf())) ?? [];
 const idsOf = (received: readonly Received[]) => received.map(({ headers }) => String(headers["webhook-id"]));
 
-async function fixture(): Promise<SinkFixture> {
-  const endpoint = await startEndpoint();
-  const proxy = await startProxy(() => ({ host: "127.0.0.1", port: endpoint.port }));
-  const BAD = '{"bad":true}';
-  endpoint.answer = ({ body }, response) => void response.writeHead(body.includes(BAD) ? 400 : 200).end();
-  const usual = endpoint.answer;
-  return {
-    sink: await webhookSink(proxy.port),
-    async stored() {
-      return endpoint.taken.map(({ headers, body }) => ({
-        eventId: String(headers["webhook-id"]),
-        payload: JSON.stringify((JSON.parse(body.toString()) as { payload: unknown }).payload),
-      }));
-    },
-    async outage() {
-      proxy.refuse(true);
-      proxy.cut();
-      return async () => proxy.refuse(false);
-    },
-    async freeze() {
-      proxy.stall(true);
-      return async () => proxy.stall(false);
-    },
-    async breakNextDelivery() {
-      let broken = 0;
-      endpoint.answer = (request, response) => {
-        broken += 1;
-        if (broken > 100) return usual(request, response);
-        response.destroy();
-      };
-      return async () => void (endpoint.answer = usual);
-    },
-    async permanentFault() {
-      endpoint.answer = status(403, {}, "no");
-      return async () => void (endpoint.answer = usual);
-    },
-    async close() {
-      await proxy.close();
-      await endpoint.close();
-    },
-  };
-}
-
-const traits = { keyed: false, ordered: false, remote: true, badPayload: '{"bad":true}' };
-sinkConformance("webhook_sink", traits, fixture);
+sinkConformance({ definition: plugin, target: webhookTarget });
 
 describe("the request", () => {
   test("holds the canonical bytes of the event, and its headers verify with another's implementation", async () => {

@@ -52,6 +52,19 @@ export class Proxy {
     for (const link of this.#links) link.stall(stalled);
   }
 
+  /** The target can't be reached until what this resolves with is called. */
+  async outage(): Promise<() => Promise<void>> {
+    this.refuse(true);
+    this.cut();
+    return async () => this.refuse(false);
+  }
+
+  /** The target answers nothing until what this resolves with is called. */
+  async freeze(): Promise<() => Promise<void>> {
+    this.stall(true);
+    return async () => this.stall(false);
+  }
+
   /** Passes each piece on so much later. */
   delay(ms: number): void {
     this.#delayMs = ms;

@@ -67,7 +67,7 @@ function telling(config: ConfigPort, live: LiveControl): ConfigPort {
   };
   return {
     ...config,
-    apply: (text, by) => then(config.apply(text, by)),
-    rollBack: (number, by) => then(config.rollBack(number, by)),
+    apply: (text, by, expected) => then(config.apply(text, by, expected)),
+    rollBack: (number, by, expected) => then(config.rollBack(number, by, expected)),
   };
 }

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { loadText } from "../config/parse.ts";
 import type { LoadedConfig, ParseResult } from "../config/parse.ts";
 import type { RevisionDraft } from "../config/revision.ts";
+import { PulseGateError } from "../core/canonical/errors.ts";
 import type { ControlStore } from "../core/ingestion/log.ts";
 import type { Revision } from "../core/ingestion/revision.ts";
 import { openMemoryLog } from "../drivers/memory/index.ts";
@@ -40,7 +41,8 @@ async function load(one: string): Promise<LoadedConfig> {
 async function start(file: string): Promise<ConfigBook> {
   const options = { control, parse, plugins: PLUGINS, onSecrets: () => {}, clock };
   const book = await ConfigBook.open(options, await load(file));
-  const apply = async (draft: RevisionDraft): Promise<Revision> => {
+  const apply = async (draft: RevisionDraft, expected = runs.length): Promise<Revision> => {
+    if (expected !== runs.length) throw new PulseGateError("precondition_failed", "another is the newest");
     const revision = { ...draft, number: runs.length + 1 };
     runs.push(revision);
     return revision;
@@ -139,6 +141,9 @@ test("of many who have seen the same revision, one is let through", async () => 
   expect(codes.filter((code) => code === "done")).toHaveLength(1);
   expect(codes.filter((code) => code === "precondition_failed")).toHaveLength(19);
   expect(book.port.state().revision).toBe(2);
+  const fitting = await book.port.rollBack(1, "day", 2);
+  expect(fitting).toBe(3);
+  await expect(book.port.rollBack(1, "day", 2)).rejects.toMatchObject({ code: "precondition_failed" });
 });
 
 test("nobody can apply a configuration that would lock them out", async () => {

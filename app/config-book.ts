@@ -26,7 +26,8 @@ export interface ConfigBookOptions {
 
 /** What runs a configuration. */
 export interface Live {
-  apply(draft: RevisionDraft): Promise<Revision>;
+  /** Rejects with `precondition_failed` when the log's newest revision is not `expected`, whichever process made it. */
+  apply(draft: RevisionDraft, expected?: number): Promise<Revision>;
   state(): Omit<ConfigState, "origin">;
 }
 
@@ -164,21 +165,17 @@ export class ConfigBook {
 
   #apply(text: string, by: string, expected: number | undefined): Promise<number> {
     return this.#serially(async () => {
-      // Not before its turn: of many that have seen the same revision, one is the first.
-      const { revision } = this.#attached().state();
-      if (expected !== undefined && expected !== revision)
-        throw new PulseGateError("precondition_failed", `revision ${revision} runs by now, not ${expected}`);
       const config = await this.#parse(text, "the configuration");
       needsAdmin(config, by);
-      const { number } = await this.#run(config, { origin: "api", by });
+      const { number } = await this.#run(config, { origin: "api", by }, expected);
       const applied: Applied = { text, fileDigest: this.#fileDigest, by };
       await updateDocument<Applied | null>(this.#options.control, APPLIED, { change: () => applied });
       return number;
     });
   }
 
-  async #run(config: LoadedConfig, made: Pick<RevisionInfo, "origin" | "by">): Promise<Revision> {
-    const revision = await this.#attached().apply(config.draft);
+  async #run(config: LoadedConfig, made: Pick<RevisionInfo, "origin" | "by">, expected?: number): Promise<Revision> {
+    const revision = await this.#attached().apply(config.draft, expected);
     this.#running = config;
     this.#origin = made.origin;
     await this.#keep(revision.number, config, made);

@@ -141,10 +141,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     admit();
     door.apply(revision);
   };
-  const apply = (draft: RevisionDraft): Promise<Revision> =>
+  const apply = (draft: RevisionDraft, expected?: number): Promise<Revision> =>
     serially(async () => {
       // Lanes first, then the door: no event is accepted for a sink that has no lane yet.
-      configured = await swapRevision({ log, draft, running: configured, workers: { apply: run } });
+      configured = await swapRevision({ log, draft, running: configured, workers: { apply: run }, expected });
       open();
       config = stateOf(configured, clock);
       metrics.config.running(configured.number);

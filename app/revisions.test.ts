@@ -72,3 +72,40 @@ test("the old configuration keeps its number after a refused change", async () =
   await expect(swapRevision({ log, draft: draftOf("refused"), running, workers })).rejects.toThrow();
   expect((await adoptRevision(log, draftOf("raw"))).number).toBe(running.number);
 });
+
+test("of many processes that have seen the same revision one makes the next, and the others change nothing", async () => {
+  const { log, running, workers } = await setUp();
+  const tries = Array.from({ length: 8 }, (_, i) =>
+    swapRevision({ log, draft: draftOf("raw", `copy${i}`), running, workers, expected: running.number }),
+  );
+  const ends = await Promise.allSettled(tries);
+  const codes = ends.map((end) => (end.status === "rejected" ? end.reason.code : "done"));
+  expect(codes.filter((code) => code === "done")).toHaveLength(1);
+  expect(codes.filter((code) => code === "precondition_failed")).toHaveLength(7);
+  const winner = codes.indexOf("done");
+  expect((await log.lanes()).map(({ lane }) => lane.sink).sort()).toEqual([`copy${winner}`, "raw"]);
+  expect(workers.running[1]?.number).toBe(2);
+});
+
+test("without an expectation all of them are numbered, one after the other", async () => {
+  const { log, running, workers } = await setUp();
+  const tries = Array.from({ length: 4 }, (_, i) =>
+    swapRevision({ log, draft: draftOf("raw", `copy${i}`), running, workers }),
+  );
+  expect((await Promise.all(tries)).map(({ number }) => number).toSorted((a, b) => a - b)).toEqual([2, 3, 4, 5]);
+});
+
+test("a change that is refused takes no lane away from a process that has gone on meanwhile", async () => {
+  const { log, running } = await setUp();
+  const there = draftOf("raw", "copy", "more");
+  const workers = {
+    async apply(next: Revision): Promise<void> {
+      if (next.number === running.number) return;
+      await adoptRevision(log, there);
+      throw new Error("no such sink");
+    },
+  };
+  await expect(swapRevision({ log, draft: draftOf("raw", "copy"), running, workers })).rejects.toThrow("no such sink");
+  expect((await log.lanes()).map(({ lane }) => lane.sink)).toEqual(["raw", "copy", "more"]);
+  expect((await adoptRevision(log, there)).number).toBe(3);
+});

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { RevisionDraft } from "../config/revision.ts";
-import { PulseGateError } from "../core/canonical/errors.ts";
+import { isErrorCode, PulseGateError } from "../core/canonical/errors.ts";
+import { updateDocument } from "../core/ingestion/control.ts";
 import { laneKey } from "../core/ingestion/log.ts";
 import type { ControlStore, LaneId, LaneStore } from "../core/ingestion/log.ts";
 import type { Revision } from "../core/ingestion/revision.ts";
@@ -13,10 +14,13 @@ type RevisionStore = Pick<LaneStore, "lanes" | "openLane" | "dropLane"> & { read
  * lane would begin behind it.
  */
 export async function adoptRevision(log: RevisionStore, draft: RevisionDraft): Promise<Revision> {
-  await refuseFewerPartitions(log, draft);
-  const revision = await numberRevision(log.control, draft);
-  await Promise.all(lanesOf(revision).map((lane) => log.openLane(lane, "tail")));
+  const { revision } = await numbered(log, draft);
+  await openLanes(log, revision);
   return revision;
+}
+
+async function openLanes(log: RevisionStore, revision: Revision): Promise<void> {
+  await Promise.all(lanesOf(revision).map((lane) => log.openLane(lane, "tail")));
 }
 
 export interface SwapOptions {
@@ -25,6 +29,8 @@ export interface SwapOptions {
   /** What runs now, and goes on if the new one is refused. */
   readonly running: Revision;
   readonly workers: { apply(revision: Revision): Promise<void> };
+  /** The log's newest revision must have this number: rejects with `precondition_failed` otherwise. */
+  readonly expected?: number | undefined;
 }
 
 /**
@@ -32,26 +38,39 @@ export interface SwapOptions {
  * this rejects with the reason, and it is as if it had never been tried: the workers run the old one, no
  * lane of the new one is left, and its number is free.
  */
-export async function swapRevision({ log, draft, running, workers }: SwapOptions): Promise<Revision> {
+export async function swapRevision(options: SwapOptions): Promise<Revision> {
+  const { log, draft, running, workers, expected } = options;
   const known = new Set((await log.lanes()).map(({ lane }) => laneKey(lane)));
-  const before = await log.control.get(KEY);
+  // What is refused here has changed nothing yet: another process may be the one that was quicker.
+  const { revision, before } = await numbered(log, draft, expected);
   try {
-    const next = await adoptRevision(log, draft);
-    await workers.apply(next);
-    return next;
+    await openLanes(log, revision);
+    await workers.apply(revision);
+    return revision;
   } catch (error) {
     // In this order: a lane can be dropped once nobody works on it.
     await workers.apply(running);
-    for (const lane of lanesOf(draft)) if (!known.has(laneKey(lane))) await log.dropLane(lane);
-    await restoreNumber(log.control, before?.value);
+    // Once another process has gone on from here, the lanes are its lanes as well.
+    const isOurs = before !== undefined && (await restoreNumber(log.control, { before, own: revision.number }));
+    if (isOurs) for (const lane of lanesOf(draft)) if (!known.has(laneKey(lane))) await log.dropLane(lane);
     throw error;
   }
 }
 
-async function restoreNumber(control: ControlStore, value: unknown): Promise<void> {
+/** Whether the number was still this process's to give back. */
+async function restoreNumber(
+  control: ControlStore,
+  { before, own }: { readonly before: Stored; readonly own: number },
+): Promise<boolean> {
   const current = await control.get(KEY);
-  const isChanged = (current?.value as Stored | undefined)?.digest !== (value as Stored | undefined)?.digest;
-  if (isChanged) await control.put(KEY, value, current?.version ?? 0);
+  if ((current?.value as Stored | undefined)?.number !== own) return false;
+  try {
+    await control.put(KEY, before, current?.version ?? 0);
+    return true;
+  } catch (error) {
+    if (isErrorCode(error, "version_conflict")) return false;
+    throw error;
+  }
 }
 
 /** The lanes that a configuration needs. */
@@ -85,13 +104,24 @@ interface Stored {
   readonly digest: string;
 }
 
-/** The number that this configuration had when it is the same as the newest, else the next. */
-async function numberRevision(control: ControlStore, draft: RevisionDraft): Promise<Revision> {
+interface Numbered {
+  readonly revision: Revision;
+  /** What was the newest; undefined when there was none, or when it was this configuration. */
+  readonly before: Stored | undefined;
+}
+
+/** The number that this configuration had when it is the same as the newest, else the next; of the whole log, whoever asks. */
+async function numbered(log: RevisionStore, draft: RevisionDraft, expected?: number): Promise<Numbered> {
+  await refuseFewerPartitions(log, draft);
   const digest = createHash("sha256").update(JSON.stringify(draft)).digest("hex");
-  const current = await control.get(KEY);
-  const stored = current?.value as Stored | undefined;
-  if (stored?.digest === digest) return { ...draft, number: stored.number };
-  const next: Stored = { number: (stored?.number ?? 0) + 1, digest };
-  await control.put(KEY, next, current?.version ?? 0);
-  return { ...draft, number: next.number };
+  let before: Stored | undefined;
+  const { value } = await updateDocument<Stored>(log.control, KEY, {
+    change: (newest) => {
+      if (expected !== undefined && newest?.number !== expected)
+        throw new PulseGateError("precondition_failed", `revision ${newest?.number} is the newest, not ${expected}`);
+      before = newest;
+      return newest?.digest === digest ? newest : { number: (newest?.number ?? 0) + 1, digest };
+    },
+  });
+  return { revision: { ...draft, number: value.number }, before: value.number === before?.number ? undefined : before };
 }

@@ -108,7 +108,7 @@ export interface ConfigPort {
   validate(text: string): Promise<readonly ConfigProblem[]>;
   /**
    * Makes a text the running revision; gives its number. Rejects with `invalid_config`, with `precondition_failed`
-   * when a revision other than `expected` runs by then.
+   * when the log's newest revision is not `expected` by then, whichever process made it.
    */
   apply(text: string, by: string, expected?: number): Promise<number>;
   /** Makes the text of an older revision run again, as a new one. Rejects with `not_found` when that text is not kept. */

@@ -21,7 +21,10 @@ export interface PluginContext {
   readonly attempt: number;
   /** Aborts at the deadline (`retry.timeout`, of an isolated transform `deadline`) and at shutdown; pass it on to whatever you wait for. */
   readonly signal: AbortSignal;
-  /** Set when the event comes from a replay or redrive, so that a sink can tell it from live traffic. */
+  /**
+   * The job's id when the event comes from a replay, redrive or backfill, so that transforms and sinks can tell
+   * it from live traffic. A preview shows what they would make of live events: there it is not set.
+   */
   readonly replayId?: string | undefined;
 }
 

@@ -66,10 +66,14 @@ export async function runChain(options: {
   readonly calls: Calls;
   readonly timeoutMs: number;
   readonly pace: Pace;
+  /** The job that the events come from. */
+  readonly replayId?: string | undefined;
   readonly trace?: Trace | undefined;
 }): Promise<(Prepared | undefined)[]> {
-  const { stages, inputs, calls, timeoutMs, pace, trace } = options;
-  const runs = inputs.map((input): Run => ({ input, stages, pace, trace, host: undefined, result: undefined }));
+  const { stages, inputs, calls, timeoutMs, pace, replayId, trace } = options;
+  const runs = inputs.map((input): Run => {
+    return { input, stages, pace, replayId, trace, host: undefined, result: undefined };
+  });
   const end = await calls.run(timeoutMs, (signal) => Promise.all(runs.map((run) => runOne(run, signal))));
   if (end.type === "aborted") return runs.map((run) => run.result);
   return runs.map((run) => run.result ?? late(run.host));
@@ -81,6 +85,7 @@ interface Run {
   readonly input: ChainInput;
   readonly stages: Stages;
   readonly pace: Pace;
+  readonly replayId: string | undefined;
   readonly trace: Trace | undefined;
   /** The transform at work, or the last that was. */
   host: Host | undefined;
@@ -106,7 +111,7 @@ async function runTransforms(run: Run, hosts: readonly Host[], from: Step, signa
   for (const host of hosts) {
     if (step.type !== "ok" || signal.aborted) return step;
     run.host = host;
-    step = await applyOne(host, step.event, run.input.attempt, signal);
+    step = await applyOne(run, host, step.event, signal);
     run.trace?.transformed(host, step);
   }
   return step;
@@ -124,7 +129,12 @@ function runRoute({ pace, trace }: Run, route: Route, step: Step & { readonly ty
 /** An event on its way, or what ended it. */
 export type Step = { readonly type: "ok"; readonly event: CanonicalEvent } | Exclude<Prepared, { type: "ok" }>;
 
-async function applyOne(host: Host, event: CanonicalEvent, attempt: number, signal: AbortSignal): Promise<Step> {
+async function applyOne(
+  { input: { attempt }, replayId }: Run,
+  host: Host,
+  event: CanonicalEvent,
+  signal: AbortSignal,
+): Promise<Step> {
   // Kept apart: a transform may change the event that it was given in place.
   const identity = {
     event_id: event.event_id,
@@ -133,7 +143,7 @@ async function applyOne(host: Host, event: CanonicalEvent, attempt: number, sign
     source: event.source,
   };
   try {
-    const outcome = await host.instance?.process(event, host.context({ attempt, signal }));
+    const outcome = await host.instance?.process(event, host.context({ attempt, signal, replayId }));
     switch (outcome?.type) {
       case "ok":
         return checked(host, outcome.event, identity);

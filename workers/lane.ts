@@ -244,10 +244,11 @@ export class LaneRunner {
   }
 
   async #prepare(slots: readonly Slot[]): Promise<void> {
-    const { chain: stages, use, deps } = this.#options;
+    const { chain: stages, use, deps, job } = this.#options;
     const inputs = slots.map((slot) => ({ bytes: slot.bytes, attempt: slot.tries + 1 }));
     const { timeoutMs } = use.retry;
-    const results = await runChain({ stages, inputs, calls: this.#calls, timeoutMs, pace: deps.pace });
+    const replayId = job?.id;
+    const results = await runChain({ stages, inputs, calls: this.#calls, timeoutMs, pace: deps.pace, replayId });
     slots.forEach((slot, i) => this.#afterChain(slot, results[i]));
     this.#preparing = false;
     this.#pump();

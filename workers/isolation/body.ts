@@ -84,7 +84,7 @@ export class Body {
   }
 
   /** Starts the events in their order, one after another, and tells from time to time what is through: also that it is alive. */
-  async #transform({ id, events, attempts, replayId }: Order & { type: "transform" }): Promise<void> {
+  async #transform({ id, events, attempts, replayIds }: Order & { type: "transform" }): Promise<void> {
     const { now } = this.#options;
     const { deadlineMs } = this.#assignment as Assignment;
     const tellMs = deadlineMs / 4;
@@ -107,7 +107,7 @@ export class Body {
       const { result, changed } = await this.#one(bytes, {
         attempt: attempts[i] ?? 1,
         signal: cancel.signal,
-        replayId,
+        replayId: replayIds[i],
       });
       through.add(i, result, changed);
     };

@@ -77,8 +77,8 @@ export class Isolate implements Runner {
   async transform(jobs: readonly Job[]): Promise<void> {
     const events = pack(jobs.map(({ event }) => encodeEvent(event)));
     const attempts = jobs.map(({ ctx }) => ctx.attempt);
-    const replayId = jobs[0]?.ctx.replayId;
-    await this.#ask({ type: "transform", id: this.#nextId++, events, attempts, replayId }, jobs);
+    const replayIds = jobs.map(({ ctx }) => ctx.replayId);
+    await this.#ask({ type: "transform", id: this.#nextId++, events, attempts, replayIds }, jobs);
   }
 
   async deliver(batch: readonly CanonicalEvent[], ctx: PluginContext): Promise<readonly SinkOutcome[]> {

@@ -85,6 +85,15 @@ describe.each(["process", "worker"] as const)("a transform in a %s of its own", 
     expect(counted).toContain("seen");
   });
 
+  test("tells each event's job, of several at once", { timeout: TIMEOUT_MS }, async () => {
+    const plugin = await transform(mode);
+    const jobs = ["replay-1", undefined, "replay-2"];
+    const outcomes = await Promise.all(
+      jobs.map((replayId, i) => plugin.process(eventOf(`e${i}`, "change"), { ...contextOf(), replayId })),
+    );
+    expect(outcomes.map((one) => one.type === "ok" && one.event.payload["replay"])).toEqual(jobs);
+  });
+
   const fatal =
     mode === "process"
       ? ["loop", "exit", "abort", "reject", "allocate", "heap", "never"]

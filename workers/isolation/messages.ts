@@ -22,9 +22,9 @@ export type Order =
       readonly type: "transform";
       readonly id: number;
       readonly events: Packed;
-      /** One for each event. */
+      /** One for each event, as is each job that an event comes from. */
       readonly attempts: readonly number[];
-      readonly replayId: string | undefined;
+      readonly replayIds: readonly (string | undefined)[];
     }
   | {
       readonly type: "deliver";

@@ -51,11 +51,10 @@ export default definePlugin({
       if (event.payload["do"] === "nothing") return undefined as never;
       if (event.payload["do"] === "swell")
         return { type: "ok", event: { ...event, payload: { a: "x".repeat(2 ** 21) } } };
-      if (event.payload["do"] === "change")
-        return {
-          type: "ok",
-          event: { ...event, payload: { ...event.payload, pid: process.pid, attempt: ctx.attempt } },
-        };
+      if (event.payload["do"] === "change") {
+        const { attempt, replayId: replay } = ctx;
+        return { type: "ok", event: { ...event, payload: { ...event.payload, pid: process.pid, attempt, replay } } };
+      }
       return { type: "ok", event };
     },
   }),

@@ -141,8 +141,7 @@ export async function discard(ids: readonly string[], options: DiscardOptions): 
   }
   const groups = ids.length > 0 ? [] : await groupsOf(client, { ...options, tenant });
   const events = ids.length > 0 ? ids.length : groups.reduce((sum, group) => sum + group.events, 0);
-  const upTo = options.from === undefined && options.to === undefined ? "" : "up to ";
-  const what = `${upTo}${events} dead letter(s) of tenant ${tenant} are to be removed for good, their events with them.`;
+  const what = `${events} dead letter(s) of tenant ${tenant} are to be removed for good, their events with them.`;
   if (events > 1) await confirm(what, options.yes === true);
   const body = { ...filter, letters: ids.length === 0 ? undefined : ids, all: options.all, reason: options.reason };
   const result = await client.post<{ discarded: number }>(`/tenants${pathOf(tenant)}/dead-letters/discard`, { body });
@@ -153,8 +152,7 @@ export async function discard(ids: readonly string[], options: DiscardOptions): 
 type Group = Row & { readonly events: number };
 
 async function groupsOf(client: AdminClient, options: LetterOptions): Promise<Group[]> {
-  const { received_from: _, received_to: __, ...filter } = filterOf(options);
-  return client.all<Group>("/dead-letters/groups", { ...filter, tenant: options.tenant });
+  return client.all<Group>("/dead-letters/groups", { ...filterOf(options), tenant: options.tenant });
 }
 
 function filterOf({ sink, stage, fingerprint, type, from, to }: LetterOptions) {

@@ -39,10 +39,10 @@ export function addDeadLetters(program: Command): void {
       const { listDeadLetters } = await import("./dlq-commands.ts");
       await listDeadLetters(options);
     });
-  letters(admin(dlq, "groups"))
+  letters(times(admin(dlq, "groups")))
     .description("tell what goes wrong, how often and since when: dead letters counted by kind")
     .option("--tenant <id>", "this tenant's only")
-    .addHelpText("after", examples("pulsegate dlq groups", "pulsegate dlq groups --tenant demo --json"))
+    .addHelpText("after", examples("pulsegate dlq groups", "pulsegate dlq groups --tenant demo --from 6h --json"))
     .action(async (options) => {
       const { listGroups } = await import("./dlq-commands.ts");
       await listGroups(options);

@@ -1,5 +1,5 @@
 import { hash } from "node:crypto";
-import type { DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterQuery, LaneId, LaneStore } from "./log.ts";
+import type { DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterRange, LaneId, LaneStore } from "./log.ts";
 
 /** How many letters one step of a discard takes. */
 const DISCARD_STEP = 500;
@@ -34,12 +34,12 @@ function normalised(message: string): string {
     .join("");
 }
 
-/** Whether a letter is one that the query asks for, its place in the pages aside. */
-export function isAskedFor(letter: DeadLetter, query: Omit<DeadLetterQuery, "limit" | "after">): boolean {
-  const { receivedFrom = Number.NEGATIVE_INFINITY, receivedTo = Number.POSITIVE_INFINITY } = query;
+/** Whether a letter is one that is asked for. */
+export function isAskedFor(letter: DeadLetter, range: DeadLetterRange): boolean {
+  const { receivedFrom = Number.NEGATIVE_INFINITY, receivedTo = Number.POSITIVE_INFINITY } = range;
   const { lane, stage, fingerprint, eventType, receivedAt } = letter;
   const facts = { tenantId: lane.stream.tenantId, sink: lane.sink, stage, fingerprint, eventType };
-  return receivedFrom <= receivedAt && receivedAt < receivedTo && fits(facts, query);
+  return receivedFrom <= receivedAt && receivedAt < receivedTo && fits(facts, range);
 }
 
 /** Whether facts known of letters do not contradict the filter; the lane is not looked at. */
@@ -61,7 +61,7 @@ export interface GroupCount {
   readonly lastAt: number;
 }
 
-/** The count with a letter more. */
+/** The count with a letter more. One that takes another's place joins before that parts: since when a kind fails stays. */
 export function joined(count: GroupCount | undefined, letter: DeadLetter): GroupCount {
   const { fingerprint, eventType, stage, code, message, diedAt } = letter;
   return {
@@ -107,7 +107,7 @@ function merged(
 /** Discards all that the query asks for, in steps. Returns how many letters that were. */
 export async function discardAll(
   store: Pick<LaneStore, "deadLetters" | "discard">,
-  options: { readonly query: Omit<DeadLetterQuery, "limit" | "after">; readonly at: number },
+  options: { readonly query: DeadLetterRange; readonly at: number },
 ): Promise<number> {
   const { query, at } = options;
   for (let discarded = 0; ; ) {

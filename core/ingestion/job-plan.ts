@@ -126,14 +126,14 @@ async function planRedrive(sources: PlanSources, { id, spec, sinks }: Planning):
     if (!sinks.has(lane.sink)) continue;
     const [first] = await sources.lanes.deadLetters({ ...kind, lane, receivedFrom, receivedTo, limit: 1 });
     if (first === undefined) continue;
-    const groups = await sources.lanes.deadLetterGroups({ ...kind, lane });
+    const groups = await sources.lanes.deadLetterGroups({ ...kind, lane, receivedFrom, receivedTo });
     events += groups.reduce((sum, group) => sum + group.events, 0);
     // The letter may have come after the cursor was read.
     const to = Math.max(state.cursor, first.sequence + 1);
     lanes.push(redriveLane(id, lane, { from: first.sequence, to }));
   }
   const { eventTypes, filter } = selection;
-  return { lanes, events, isEstimate: [receivedFrom, receivedTo, eventTypes, filter].some((one) => one !== undefined) };
+  return { lanes, events, isEstimate: eventTypes !== undefined || filter !== undefined };
 }
 
 async function planNamed({ lanes: store }: PlanSources, { id, spec, sinks }: Planning): Promise<JobPlan> {

@@ -148,11 +148,15 @@ export interface DeadLetterFilter {
   readonly lane?: LaneId | undefined;
 }
 
-export interface DeadLetterQuery extends DeadLetterFilter {
+/** The same, of a time. */
+export interface DeadLetterRange extends DeadLetterFilter {
   /** Accepted at this time or later, in milliseconds since the epoch. */
   readonly receivedFrom?: number | undefined;
   /** Accepted before this time. */
   readonly receivedTo?: number | undefined;
+}
+
+export interface DeadLetterQuery extends DeadLetterRange {
   /** Continue behind this one (from the last page). */
   readonly after?: LetterId | undefined;
   readonly limit: number;
@@ -167,8 +171,12 @@ export interface DeadLetterGroup {
   readonly code: string;
   /** Of the newest that came to the group. */
   readonly message: string;
+  /** Those that were asked for. */
   readonly events: number;
-  /** When the first and the last of them died, in milliseconds since the epoch; may reach back to letters that are gone. */
+  /**
+   * When the first and the last letter of the kind died, in milliseconds since the epoch, whatever range is asked for:
+   * since when it goes wrong. A letter that fails again does not move the first; it may reach back to letters that are gone.
+   */
   readonly firstAt: number;
   readonly lastAt: number;
   /** Event type → letters. */
@@ -211,11 +219,15 @@ export interface LaneStore {
   /** Ordered by lane key, then sequence. */
   deadLetters(query: DeadLetterQuery): Promise<DeadLetter[]>;
   deadLetter(lane: LaneId, sequence: number): Promise<DeadLetter | undefined>;
-  /** Ordered by tenant, sink, then fingerprint. Read from counters: what it costs does not grow with the letters. */
-  deadLetterGroups(filter: DeadLetterFilter): Promise<DeadLetterGroup[]>;
+  /**
+   * Ordered by tenant, sink, then fingerprint. Read from counters: what it costs does not grow with the letters;
+   * of a range they are counted, without being read.
+   */
+  deadLetterGroups(range: DeadLetterRange): Promise<DeadLetterGroup[]>;
   /**
    * Removes dead letters that nobody will redrive: their events are `filtered` from then on, with this
-   * reason. One atomic step for all; those that are not there are passed over. Returns how many were.
+   * reason. One atomic step for all of one tenant; those that are not there are passed over. Returns how many were.
+   * When it rejects, it may be done for some of the tenants: the call can be repeated, and does the rest.
    */
   discard(letters: readonly LetterId[], stamp: { readonly at: number; readonly reason: string }): Promise<number>;
   /** What was changed of an event's outcome on a lane after it was settled. Kept as long as the settlement. */

@@ -3,9 +3,9 @@ import type {
   Claims,
   ControlStore,
   DeadLetter,
-  DeadLetterFilter,
   DeadLetterGroup,
   DeadLetterQuery,
+  DeadLetterRange,
   LaneCommit,
   LaneId,
   LaneState,
@@ -76,8 +76,8 @@ export abstract class StoredLanes implements LaneStore {
     return this.state.deadLetter(lane, sequence);
   }
 
-  async deadLetterGroups(filter: DeadLetterFilter): Promise<DeadLetterGroup[]> {
-    return this.state.deadLetterGroups(filter);
+  async deadLetterGroups(range: DeadLetterRange): Promise<DeadLetterGroup[]> {
+    return this.state.deadLetterGroups(range);
   }
 
   discard(letters: readonly LetterId[], stamp: { readonly at: number; readonly reason: string }): Promise<number> {

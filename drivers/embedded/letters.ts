@@ -1,6 +1,6 @@
 import type { Database, RootDatabase } from "lmdb";
 import { fits, type GroupCount, joined, parted } from "../../core/ingestion/dead-letters.ts";
-import type { DeadLetter, DeadLetterFilter, DeadLetterQuery } from "../../core/ingestion/log.ts";
+import type { DeadLetter, DeadLetterFilter, DeadLetterQuery, DeadLetterRange } from "../../core/ingestion/log.ts";
 
 type Place = [key: string, sequence: number];
 type Kind = [key: string, fingerprint: string, eventType: string];
@@ -43,10 +43,10 @@ export class LetterStore {
 
   /** Takes the place of what is there. */
   put(key: string, letter: DeadLetter): void {
-    this.remove(key, letter.sequence);
     const kind = kindOf(key, letter);
-    void this.letters.put([key, letter.sequence], letter);
     void this.counts.put(kind, joined(this.counts.get(kind), letter));
+    this.remove(key, letter.sequence);
+    void this.letters.put([key, letter.sequence], letter);
     void this.index.put([...kind, letter.sequence], true);
   }
 
@@ -73,9 +73,7 @@ export class LetterStore {
 
   /** Letters of one lane, in order. */
   page(key: string, query: DeadLetterQuery, { after, limit }: { after: number; limit: number }): DeadLetter[] {
-    const { receivedFrom, receivedTo } = query;
-    const from = receivedFrom === undefined ? 0 : this.firstReceived(key, receivedFrom);
-    const to = receivedTo === undefined ? END : this.firstReceived(key, receivedTo);
+    const { from, to } = this.span(key, query);
     const part = { from: Math.max(after + 1, from), to, limit };
     if (query.fingerprint !== undefined || query.stage !== undefined || query.eventType !== undefined)
       return this.ofKinds(key, query, part);
@@ -94,10 +92,28 @@ export class LetterStore {
     return first.flatMap((sequence) => this.get(key, sequence) ?? []);
   }
 
-  /** What there is of each kind in one lane. */
-  *kinds(key: string, filter: DeadLetterFilter): Generator<GroupCount> {
+  /** What there is of each kind in one lane, with how many of them are of the time asked for. */
+  *counted(key: string, range: DeadLetterRange): Generator<GroupCount> {
+    if (range.receivedFrom === undefined && range.receivedTo === undefined) return yield* this.kinds(key, range);
+    const { from, to } = this.span(key, range);
+    for (const count of this.kinds(key, range)) {
+      const kind = [key, count.fingerprint, count.eventType] as const;
+      const events = from < to ? this.index.getKeysCount({ start: [...kind, from], end: [...kind, to] }) : 0;
+      if (events > 0) yield { ...count, events };
+    }
+  }
+
+  private *kinds(key: string, filter: DeadLetterFilter): Generator<GroupCount> {
     for (const { value } of this.counts.getRange({ start: [key, "", ""], end: [key, BEHIND_ALL, ""] }))
       if (fits(value, { ...filter, tenantId: undefined, sink: undefined })) yield value;
+  }
+
+  /** The sequences of a time: `from ≤ s < to`. */
+  private span(key: string, { receivedFrom, receivedTo }: DeadLetterRange): Pick<Part, "from" | "to"> {
+    return {
+      from: receivedFrom === undefined ? 0 : this.firstReceived(key, receivedFrom),
+      to: receivedTo === undefined ? END : this.firstReceived(key, receivedTo),
+    };
   }
 
   /** How many letters of a lane there are, by counting them. */

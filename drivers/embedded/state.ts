@@ -8,9 +8,9 @@ import {
   type Claim,
   type ControlStore,
   type DeadLetter,
-  type DeadLetterFilter,
   type DeadLetterGroup,
   type DeadLetterQuery,
+  type DeadLetterRange,
   type Erased,
   type LaneCommit,
   type LaneId,
@@ -256,13 +256,13 @@ export class StateStore {
     return this.letters.get(laneKey(lane), sequence);
   }
 
-  deadLetterGroups(filter: DeadLetterFilter): DeadLetterGroup[] {
+  deadLetterGroups(range: DeadLetterRange): DeadLetterGroup[] {
     const counts: { lane: LaneId; count: GroupCount }[] = [];
-    for (const { key, value } of this.laneRows.getRange(tenantRange(filter.lane?.stream.tenantId ?? filter.tenantId))) {
+    for (const { key, value } of this.laneRows.getRange(tenantRange(range.lane?.stream.tenantId ?? range.tenantId))) {
       const { lane } = value;
-      if (filter.lane !== undefined && key !== laneKey(filter.lane)) continue;
-      if (filter.sink !== undefined && lane.sink !== filter.sink) continue;
-      for (const count of this.letters.kinds(key, filter)) counts.push({ lane, count });
+      if (range.lane !== undefined && key !== laneKey(range.lane)) continue;
+      if (range.sink !== undefined && lane.sink !== range.sink) continue;
+      for (const count of this.letters.counted(key, range)) counts.push({ lane, count });
     }
     return groupsOf(counts);
   }

@@ -8,9 +8,9 @@ import {
   type Amendment,
   type ControlStore,
   type DeadLetter,
-  type DeadLetterFilter,
   type DeadLetterGroup,
   type DeadLetterQuery,
+  type DeadLetterRange,
   type Erased,
   type ErasingLog,
   type IngestionLog,
@@ -181,8 +181,8 @@ export class MemoryLog implements IngestionLog, ErasingLog {
     return this.#call(() => this.#parts.lanes.deadLetter(lane, sequence));
   }
 
-  deadLetterGroups(filter: DeadLetterFilter): Promise<DeadLetterGroup[]> {
-    return this.#call(() => this.#parts.lanes.deadLetterGroups(filter));
+  deadLetterGroups(range: DeadLetterRange): Promise<DeadLetterGroup[]> {
+    return this.#call(() => this.#parts.lanes.deadLetterGroups(range));
   }
 
   discard(letters: readonly LetterId[], stamp: { readonly at: number; readonly reason: string }): Promise<number> {

@@ -1,13 +1,13 @@
 import { PulseGateError } from "../../core/canonical/errors.ts";
-import { type GroupCount, groupsOf, isAskedFor, joined } from "../../core/ingestion/dead-letters.ts";
+import { type GroupCount, groupsOf, isAskedFor } from "../../core/ingestion/dead-letters.ts";
 import { amended, freshState, settled } from "../../core/ingestion/lane-state.ts";
 import {
   type AmendedOutcome,
   type Amendment,
   type DeadLetter,
-  type DeadLetterFilter,
   type DeadLetterGroup,
   type DeadLetterQuery,
+  type DeadLetterRange,
   type LaneCommit,
   type LaneId,
   type LaneState,
@@ -21,12 +21,13 @@ import {
   slotOf,
   streamKey,
 } from "../../core/ingestion/log.ts";
+import { LaneLetters } from "./letters.ts";
 
 interface StoredLane {
   readonly lane: LaneId;
   state: LaneState;
   readonly settlements: Settlement[];
-  readonly dead: Map<number, DeadLetter>;
+  readonly dead: LaneLetters;
   readonly amendments: Map<number, Amendment>;
 }
 
@@ -42,7 +43,7 @@ export class LaneTable {
     const known = this.#lanes.get(laneKey(lane));
     if (known !== undefined) return known.state;
     const state = freshState(start);
-    this.#lanes.set(laneKey(lane), { lane, state, settlements: [], dead: new Map(), amendments: new Map() });
+    this.#lanes.set(laneKey(lane), { lane, state, settlements: [], dead: new LaneLetters(), amendments: new Map() });
     return state;
   }
 
@@ -73,7 +74,7 @@ export class LaneTable {
     stored.settlements.push(settlement);
     const { settledAt: at, configRevision } = settlement;
     for (const letter of deadLetters) {
-      stored.dead.set(letter.sequence, letter);
+      stored.dead.put(letter);
       if (this.#erased.has(formatPosition(lane.stream, letter.sequence)))
         this.#amend(letter, { type: "erased" }, { at });
     }
@@ -83,12 +84,12 @@ export class LaneTable {
   #redriven({ lane, sequence, outcome }: Redriven, stamp: Stamp): void {
     if (outcome.type !== "dead") return void this.#amend({ lane, sequence }, outcome, stamp);
     const dead = this.#lanes.get(laneKey(lane))?.dead;
-    if (dead?.has(sequence) === true) dead.set(sequence, outcome.deadLetter);
+    if (dead?.get(sequence) !== undefined) dead.put(outcome.deadLetter);
   }
 
   #amend({ lane, sequence }: LetterId, outcome: AmendedOutcome, stamp: Stamp): boolean {
     const stored = this.#lanes.get(laneKey(lane));
-    if (stored === undefined || !stored.dead.delete(sequence)) return false;
+    if (stored === undefined || !stored.dead.remove(sequence)) return false;
     stored.state = amended(stored.state, outcome);
     stored.amendments.set(sequence, { sequence, outcome, ...stamp });
     return true;
@@ -134,8 +135,7 @@ export class LaneTable {
       if (query.lane !== undefined && key !== laneKey(query.lane)) continue;
       const behind = after !== undefined && key === laneKey(after.lane) ? after.sequence : -1;
       const { dead } = this.#lanes.get(key) as StoredLane;
-      // Commits move forward only, so the map is in order of sequence.
-      letters.push(...[...dead.values()].filter((letter) => letter.sequence > behind && isAskedFor(letter, query)));
+      letters.push(...[...dead.all()].filter((letter) => letter.sequence > behind && isAskedFor(letter, query)));
     }
     return letters.slice(0, query.limit);
   }
@@ -144,16 +144,13 @@ export class LaneTable {
     return this.#lanes.get(laneKey(lane))?.dead.get(sequence);
   }
 
-  deadLetterGroups(filter: DeadLetterFilter): DeadLetterGroup[] {
+  deadLetterGroups(range: DeadLetterRange): DeadLetterGroup[] {
     const counts: { lane: LaneId; count: GroupCount }[] = [];
     for (const [key, { lane, dead }] of this.#lanes) {
-      if (filter.lane !== undefined && key !== laneKey(filter.lane)) continue;
-      const own = new Map<string, GroupCount>();
-      for (const letter of dead.values()) {
-        const kind = `${letter.fingerprint} ${letter.eventType}`;
-        if (isAskedFor(letter, filter)) own.set(kind, joined(own.get(kind), letter));
-      }
-      counts.push(...[...own.values()].map((count) => ({ lane, count })));
+      const isTenants = range.tenantId === undefined || range.tenantId === lane.stream.tenantId;
+      if (!isTenants || (range.sink !== undefined && range.sink !== lane.sink)) continue;
+      if (range.lane !== undefined && key !== laneKey(range.lane)) continue;
+      counts.push(...[...dead.counted(range)].map((count) => ({ lane, count })));
     }
     return groupsOf(counts);
   }

@@ -127,7 +127,7 @@ export class Lanes {
     return found === undefined ? undefined : (JSON.parse(String(found)) as Amendment);
   }
 
-  /** One step for the letters of each shard: all of one tenant go together. */
+  /** One step for the letters of each shard: all of one tenant go together. A repeat passes over what is done. */
   async discard(
     letters: readonly LetterId[],
     stamp: { readonly at: number; readonly reason: string },

@@ -4,6 +4,7 @@ import {
   type DeadLetterFilter,
   type DeadLetterGroup,
   type DeadLetterQuery,
+  type DeadLetterRange,
   type LaneId,
   laneKey,
 } from "../../core/ingestion/log.ts";
@@ -60,11 +61,7 @@ export class Letters {
   }
 
   private async ofLane(lane: LaneId, query: DeadLetterQuery, { from, limit }: Omit<Part, "to">): Promise<DeadLetter[]> {
-    const { receivedFrom, receivedTo } = query;
-    const [first, to] = await Promise.all([
-      receivedFrom === undefined ? 0 : this.firstReceived(lane, receivedFrom),
-      receivedTo === undefined ? END : this.firstReceived(lane, receivedTo),
-    ]);
+    const { from: first, to } = await this.span(lane, query);
     const part = { from: Math.max(from, first), to, limit };
     if (query.fingerprint !== undefined || query.stage !== undefined || query.eventType !== undefined)
       return this.ofKinds(lane, query, part);
@@ -102,11 +99,34 @@ export class Letters {
     return found === undefined ? undefined : letterOf(found as Buffer);
   }
 
-  async groups(filter: DeadLetterFilter): Promise<DeadLetterGroup[]> {
-    const counts = (await this.lanesOf(filter)).map(async (lane) =>
-      (await this.kinds(lane, filter)).map((count) => ({ lane, count })),
+  async groups(range: DeadLetterRange): Promise<DeadLetterGroup[]> {
+    const counts = (await this.lanesOf(range)).map(async (lane) =>
+      (await this.counted(lane, range)).map((count) => ({ lane, count })),
     );
     return groupsOf((await Promise.all(counts)).flat());
+  }
+
+  /** The kinds of a lane, with how many letters of each are of the time asked for. */
+  private async counted(lane: LaneId, range: DeadLetterRange): Promise<GroupCount[]> {
+    const kinds = await this.kinds(lane, range);
+    if (kinds.length === 0 || (range.receivedFrom === undefined && range.receivedTo === undefined)) return kinds;
+    const { from, to } = await this.span(lane, range);
+    const names = this.keys.lane(lane).kinds;
+    const counted = kinds.map(async (count) => {
+      const kind = kindOf(count);
+      const bounds = [`[${kind}\n${padded(from)}`, `(${kind}\n${padded(to)}`];
+      return { ...count, events: Number(await this.client.call("ZLEXCOUNT", names, ...bounds)) };
+    });
+    return (await Promise.all(counted)).filter(({ events }) => events > 0);
+  }
+
+  /** The sequences of a time: `from ≤ s < to`. */
+  private async span(lane: LaneId, { receivedFrom, receivedTo }: DeadLetterRange): Promise<Pick<Part, "from" | "to">> {
+    const [from, to] = await Promise.all([
+      receivedFrom === undefined ? 0 : this.firstReceived(lane, receivedFrom),
+      receivedTo === undefined ? END : this.firstReceived(lane, receivedTo),
+    ]);
+    return { from, to };
   }
 
   /** What there is of each kind in one lane: fields `KIND\nn`, `first`, `last` and `info`. */

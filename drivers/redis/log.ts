@@ -7,9 +7,9 @@ import {
   type Claims,
   type ControlStore,
   type DeadLetter,
-  type DeadLetterFilter,
   type DeadLetterGroup,
   type DeadLetterQuery,
+  type DeadLetterRange,
   type LaneCommit,
   type LaneId,
   type LaneState,
@@ -217,8 +217,8 @@ class OpenRedisLog implements RedisLog {
     return this.letters.one(lane, sequence);
   }
 
-  deadLetterGroups(filter: DeadLetterFilter): Promise<DeadLetterGroup[]> {
-    return this.letters.groups(filter);
+  deadLetterGroups(range: DeadLetterRange): Promise<DeadLetterGroup[]> {
+    return this.letters.groups(range);
   }
 
   discard(letters: readonly LetterId[], stamp: { readonly at: number; readonly reason: string }): Promise<number> {

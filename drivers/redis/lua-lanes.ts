@@ -20,17 +20,18 @@ local function removed(base, sequence)
 end
 local function put(base, at)
   local sequence, received, died, info, blob = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
-  removed(base, sequence)
   local kind = string.sub(blob, 1, string.find(blob, '\\n', 1, true) - 1)
-  redis.call('ZADD', KEYS[base + 2], sequence, blob)
-  redis.call('ZADD', KEYS[base + 3], received, padded(sequence))
-  redis.call('ZADD', KEYS[base + 4], 0, kind .. '\\n' .. padded(sequence))
   redis.call('HINCRBY', KEYS[base + 5], kind .. '\\nn', 1)
   local first = redis.call('HGET', KEYS[base + 5], kind .. '\\nfirst')
   if not first or tonumber(died) < tonumber(first) then redis.call('HSET', KEYS[base + 5], kind .. '\\nfirst', died) end
   local last = redis.call('HGET', KEYS[base + 5], kind .. '\\nlast')
   if not last or tonumber(died) > tonumber(last) then redis.call('HSET', KEYS[base + 5], kind .. '\\nlast', died) end
   redis.call('HSET', KEYS[base + 5], kind .. '\\ninfo', info)
+  -- Counted before the one that it takes the place of is not: since when a kind fails stays.
+  removed(base, sequence)
+  redis.call('ZADD', KEYS[base + 2], sequence, blob)
+  redis.call('ZADD', KEYS[base + 3], received, padded(sequence))
+  redis.call('ZADD', KEYS[base + 4], 0, kind .. '\\n' .. padded(sequence))
 end
 local function amended(base, sequence, counter, record)
   if redis.call('EXISTS', KEYS[base]) == 0 or not removed(base, sequence) then return false end

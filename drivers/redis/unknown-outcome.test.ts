@@ -6,12 +6,14 @@ import {
   commitOne,
   idOf,
   LANE,
+  OTHER,
   readAll,
 } from "../../tests/conformance/log-fixtures.ts";
 import { type Proxy, startProxy } from "../../plugins/testing/proxy.ts";
 import { startTestRedis, type TestRedis } from "../../tests/helpers/redis.ts";
 import { until } from "../../tests/helpers/until.ts";
 import type { RedisLog } from "./index.ts";
+import { shardOf } from "./keys.ts";
 import { openTestLog } from "../../tests/helpers/redis-log.ts";
 
 /** What happens to the connection, and whether the write is done. */
@@ -64,6 +66,34 @@ describe("a connection that is cut", () => {
     await expect(commitOne(log, { claim, from: 1, to: 2, exceptions })).rejects.toMatchObject({ code: "fenced" });
     expect(await log.loadLane(LANE)).toMatchObject({ cursor: 2, dead: 1, delivered: 1 });
     expect(await log.deadLetters({ limit: 10 })).toHaveLength(1);
+  });
+
+  it("in the midst of a discard of several tenants' letters: its repeat does the rest, nothing counts twice", async () => {
+    const log = await open("discard");
+    const lanes = [LANE, { stream: OTHER, sink: "raw" }];
+    expect(new Set(lanes.map(({ stream }) => shardOf(stream.tenantId))).size).toBe(2);
+    for (const lane of lanes) {
+      await appendMany(log, { stream: lane.stream, count: 3 });
+      await log.openLane(lane, "start");
+      const claim = await claimOn(log, lane.stream);
+      await commitOne(log, { lane, claim, from: 0, to: 3, exceptions: [{ from: 0, to: 3, outcome: "dead" }] });
+    }
+    const stamp = { at: 1, reason: "discarded" };
+    const some = (sequence: number) => lanes.map((lane) => ({ lane, sequence }));
+    // From here on the server knows the script.
+    expect(await log.discard(some(0), stamp)).toBe(2);
+    const rest = [...some(1), ...some(2)];
+    proxy.cutBeforeReply();
+    await expect(log.discard(rest, stamp)).rejects.toMatchObject({ code: "log_unavailable" });
+    await until(() => log.probe().then(yes, no), "the connection");
+    // One tenant's are gone, in one step; the other's are all there.
+    expect(await log.deadLetters({ limit: 10 })).toHaveLength(2);
+    expect(await log.discard(rest, stamp)).toBe(2);
+    expect(await log.discard(rest, stamp)).toBe(0);
+    for (const lane of lanes) {
+      const counts = { dead: 0, filtered: { discarded: 3 }, delivered: 0 };
+      expect(await log.recount(lane)).toMatchObject({ state: counts, recounted: counts, deadLetters: 0 });
+    }
   });
 
   it("again and again under load: every acknowledged event is there once, and none twice", async () => {

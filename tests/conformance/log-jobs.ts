@@ -88,6 +88,23 @@ export function jobConformance(open: () => Promise<LogUnderTest>): void {
     );
 
     it(
+      "that fails again leaves since when its kind fails, though it was the only one left",
+      onLog(open, async (session) => {
+        const commit = await fiveDead(session.log);
+        const others = [2, 3, 4, 5].map((sequence) => ({ lane: LANE, sequence }));
+        await session.log.discard(others, { at: 1, reason: "discarded" });
+        const [{ firstAt } = { firstAt: 0 }] = await session.log.deadLetterGroups({});
+        const deadLetter = { ...letterOf(LANE, 1), diedAt: firstAt + 60_000 };
+        await commit(1, 2, [{ lane: LANE, sequence: 1, outcome: { type: "dead", deadLetter } }]);
+        await session.reopen();
+        const group = { events: 1, firstAt, lastAt: firstAt + 60_000 };
+        expect(await session.log.deadLetterGroups({})).toEqual([expect.objectContaining(group)]);
+        expect(await session.log.deadLetters({ limit: 10 })).toMatchObject([{ diedAt: firstAt + 60_000 }]);
+        expect(await session.log.loadLane(LANE)).toMatchObject({ dead: 1, filtered: { discarded: 4 } });
+      }),
+    );
+
+    it(
       "counts nothing twice: a letter that is gone stays as it was settled by whoever was first",
       onLog(open, async ({ log }) => {
         const commit = await fiveDead(log);

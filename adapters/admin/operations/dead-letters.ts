@@ -53,9 +53,11 @@ const listGroups = operation({
   method: "GET",
   path: "/dead-letters/groups",
   summary: "Count dead letters by what went wrong, with the first and the last of each kind",
+  description:
+    "`first_at` and `last_at` are when the first and the last of the kind died, whatever time is asked for: since when it goes wrong. A redrive that fails again does not move `first_at`.",
   role: "viewer",
   scope: "tenant",
-  query: z.strictObject({ ...TENANT, ...GROUP, ...PAGE }),
+  query: z.strictObject({ ...TENANT, ...GROUP, ...TIMES, ...PAGE }),
   response: pageSchema(GroupSchema),
   handle: async ({ tenantId, query }, { lanes }) => {
     const groups = await lanes.deadLetterGroups({ ...filterOf(query), tenantId });

@@ -105,7 +105,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const jobs = startJobs({
     log,
     revision: () => revision,
-    run: duties.delivers ? (orders) => workers.run(orders) : undefined,
+    workers: duties.delivers ? workers : undefined,
     clock,
     random: Math.random,
     logger,

@@ -1,14 +1,14 @@
 import type { Clock, Logger, Random } from "../core/environment.ts";
 import { createJobControl, type JobControl } from "../core/ingestion/job-control.ts";
-import type { JobOrder } from "../core/ingestion/jobs.ts";
 import type { IngestionLog } from "../core/ingestion/log.ts";
 import type { Revision } from "../core/ingestion/revision.ts";
+import type { WorkerPool } from "../workers/pool.ts";
 
 export interface JobsOptions {
   readonly log: IngestionLog;
   readonly revision: () => Pick<Revision, "tenants">;
-  /** Makes the workers run the lanes of these jobs, and of no others; absent where other processes do that. */
-  readonly run: ((orders: readonly JobOrder[]) => Promise<void>) | undefined;
+  /** Those that run the jobs' lanes; absent where other processes do that. */
+  readonly workers: Pick<WorkerPool, "run" | "sights"> | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -32,8 +32,8 @@ const RETRY_MS = 1_000;
 export function startJobs(options: JobsOptions): Jobs {
   const { log, revision, clock, random } = options;
   const control = createJobControl({ reader: log, lanes: log, control: log.control, revision, clock, random });
-  const { run } = options;
-  const loop = run && new Loop({ ...options, run }, control);
+  const { workers } = options;
+  const loop = workers && new Loop({ ...options, workers }, control);
   const done = loop?.run();
   const changed = (): void => {
     control.reread();
@@ -52,7 +52,7 @@ export function startJobs(options: JobsOptions): Jobs {
   };
 }
 
-type LoopOptions = JobsOptions & { readonly run: NonNullable<JobsOptions["run"]> };
+type LoopOptions = JobsOptions & { readonly workers: NonNullable<JobsOptions["workers"]> };
 
 class Loop {
   readonly #options: LoopOptions;
@@ -88,10 +88,11 @@ class Loop {
 
   /** Milliseconds to the next step; undefined when only a change brings one. */
   async #step(): Promise<number | undefined> {
+    const { workers } = this.#options;
     try {
-      const orders = await this.#control.step();
+      const orders = await this.#control.step(this.#told === "[]" ? [] : await workers.sights());
       const text = JSON.stringify(orders);
-      if (text !== this.#told) await this.#options.run(orders);
+      if (text !== this.#told) await workers.run(orders);
       this.#told = text;
       return orders.length === 0 ? undefined : STEP_MS;
     } catch (error) {
@@ -123,7 +124,7 @@ function telling(control: JobControl, tell: () => Promise<void>): JobControl {
     cancel: (id, version) => then(control.cancel(id, version)),
     setRate: (id, rate, version) => then(control.setRate(id, rate, version)),
     progress: (job) => control.progress(job),
-    step: () => control.step(),
+    step: (sights) => control.step(sights),
     unended: () => control.unended(),
     reread: () => control.reread(),
     plan: (spec) => control.plan(spec),

@@ -9,6 +9,7 @@ export const NO_WORKERS: WorkerPool = {
   reread: async () => {},
   scrape: async () => [],
   status: async () => [],
+  sights: async () => [],
   stop: async () => {},
   skip: elsewhere,
   preview: elsewhere,

@@ -28,5 +28,7 @@ export interface LaneView {
   readonly window: number;
   readonly retrying: number;
   readonly oldestReceivedAt: number | undefined;
+  /** Why the target or a transform does not start. */
+  readonly startError: LaneError | undefined;
   readonly lastError: LaneError | undefined;
 }

@@ -1,5 +1,6 @@
 import type { LaneError, WorkerDeps } from "./deps.ts";
 import type { LaneRunner } from "./lane.ts";
+import type { JobLaneSight } from "../core/ingestion/jobs.ts";
 import type { BreakerState } from "../core/qps/breaker.ts";
 
 /** A lane as operators see it. */
@@ -33,6 +34,13 @@ export async function statusOf(deps: WorkerDeps, lanes: readonly LaneRunner[]): 
     statuses.push(...(await Promise.all(some.map((lane) => laneStatus(deps, lane)))));
   }
   return statuses;
+}
+
+/** A lane of a job, and what it waits for: a target that is out, a plugin that does not start. */
+export function sightOf({ lane, target, view }: LaneRunner): JobLaneSight {
+  const { startError } = view;
+  const fault = startError && { stage: startError.stage, code: startError.code, message: startError.message };
+  return { lane, waitsFor: target.outage ?? fault };
 }
 
 /** Reports each sink's lanes, its partitions taken together: the sum of events, the worst of the rest. */

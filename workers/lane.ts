@@ -90,11 +90,13 @@ export class LaneRunner {
 
   get view(): LaneView {
     const { target, chain } = this.#options;
+    const startError = target.host.lastError ?? chain.lastError;
     return {
       window: this.#window.size,
       retrying: this.#window.count("waiting"),
       oldestReceivedAt: this.#window.oldest()?.receivedAt,
-      lastError: target.host.lastError ?? chain.lastError ?? this.#report.lastError,
+      startError,
+      lastError: startError ?? this.#report.lastError,
     };
   }
 

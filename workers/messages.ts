@@ -28,6 +28,7 @@ export type Request =
   | { readonly type: "run"; readonly jobs: readonly JobOrder[] }
   | { readonly type: "reread"; readonly tenantId: string }
   | { readonly type: "status" }
+  | { readonly type: "sights" }
   | { readonly type: "scrape"; readonly named: readonly string[] }
   | { readonly type: "stop"; readonly deadlineMs: number };
 

@@ -1,6 +1,6 @@
 import { isErrorCode, PulseGateError } from "../core/canonical/errors.ts";
 import type { Clock, Logger, Random } from "../core/environment.ts";
-import type { JobOrder } from "../core/ingestion/jobs.ts";
+import type { JobLaneSight, JobOrder } from "../core/ingestion/jobs.ts";
 import { mergedPreviews, type PreviewRequest, type SinkPreview } from "../core/ingestion/preview.ts";
 import type { Revision } from "../core/ingestion/revision.ts";
 import { fullJitterMs } from "../core/qps/backoff.ts";
@@ -58,6 +58,8 @@ export interface WorkerPool {
   scrape(named: readonly string[]): Promise<ThreadSnapshot[]>;
   /** The lanes of all live threads. */
   status(): Promise<LaneStatus[]>;
+  /** As `LaneWorker.sights`, of all live threads. */
+  sights(): Promise<JobLaneSight[]>;
   /** Finishes deliveries under way and commits; beyond the deadline threads are terminated. Nothing is lost either way. */
   stop(deadlineMs: number): Promise<void>;
 }
@@ -93,6 +95,8 @@ export async function startWorkers(options: PoolOptions): Promise<WorkerPool> {
       (await Promise.all(members.map((member) => member.tryAsk<ThreadSnapshot>({ type: "scrape", named })))).flat(),
     status: async () =>
       (await Promise.all(members.map((member) => member.tryAsk<LaneStatus[]>({ type: "status" })))).flat(2),
+    sights: async () =>
+      (await Promise.all(members.map((member) => member.tryAsk<JobLaneSight[]>({ type: "sights" })))).flat(2),
     stop: async (deadlineMs) => void (await Promise.all(members.map((member) => member.stop(deadlineMs)))),
   };
 }

@@ -106,6 +106,8 @@ async function handle({ worker, metrics, log }: Thread, request: Request): Promi
       return worker.run(request.jobs);
     case "status":
       return worker.status();
+    case "sights":
+      return worker.sights();
     case "scrape":
       // A log that can't be read is for its alarms to tell; the other figures are asked for then all the more.
       metrics.tenants.follow(request.named);

@@ -1,5 +1,6 @@
 import { Breaker, type BreakerState } from "../core/qps/breaker.ts";
 import { ConcurrencyLimit } from "../core/qps/concurrency.ts";
+import type { JobLaneSight } from "../core/ingestion/jobs.ts";
 import type { SinkUse } from "../core/ingestion/revision.ts";
 import type { SinkDefinition, SinkPlugin } from "../plugins/contract.ts";
 import type { WorkerDeps } from "./deps.ts";
@@ -55,6 +56,7 @@ export class Target {
   #probes = 0;
   #patientAt = Number.NEGATIVE_INFINITY;
   #lastAskedAt = Number.NEGATIVE_INFINITY;
+  #failure: JobLaneSight["waitsFor"];
 
   constructor(options: TargetOptions) {
     const { deps, tenantId, use, definition } = options;
@@ -83,6 +85,11 @@ export class Target {
 
   get breaker(): BreakerState {
     return this.#breaker.state;
+  }
+
+  /** How it failed last, while its breaker is not closed. */
+  get outage(): JobLaneSight["waitsFor"] {
+    return this.breaker === "closed" ? undefined : this.#failure;
   }
 
   /** Signs of life so far: rounds in which an event was taken or refused for good. */
@@ -156,6 +163,7 @@ export class Target {
     readonly code: string;
     readonly reason: string;
   }): void {
+    this.#failure = { stage: this.host.stage, code: round.code, message: round.reason };
     const opened = this.#breaker.failed(this.#now(), round);
     if (opened)
       this.host.logger.warn({ breaker: "open", code: round.code, reason: round.reason }, "sink is out; its lanes wait");

@@ -10,7 +10,7 @@ import {
   streamKey,
 } from "../core/ingestion/log.ts";
 import type { LaneMetrics } from "../core/ingestion/metrics.ts";
-import type { JobOrder } from "../core/ingestion/jobs.ts";
+import type { JobLaneSight, JobOrder } from "../core/ingestion/jobs.ts";
 import type { PreviewRequest, SinkPreview } from "../core/ingestion/preview.ts";
 import type { Revision } from "../core/ingestion/revision.ts";
 import type { PluginDefinition, PluginMetrics } from "../plugins/contract.ts";
@@ -21,7 +21,7 @@ import { liveRole } from "./lane-role.ts";
 import { LaneSet } from "./lane-set.ts";
 import type { LaneRunner } from "./lane.ts";
 import { storeBackoffMs } from "./lane-commit.ts";
-import { type LaneStatus, measureLanes, statusOf } from "./lane-status.ts";
+import { type LaneStatus, measureLanes, sightOf, statusOf } from "./lane-status.ts";
 import { LiveTurns } from "./live-turns.ts";
 import { Pace } from "./pace.ts";
 import { previewLanes } from "./preview.ts";
@@ -83,6 +83,8 @@ export interface LaneWorker {
   preview(request: PreviewRequest): Promise<SinkPreview[]>;
   /** Of the live lanes. */
   status(): Promise<LaneStatus[]>;
+  /** The lanes of jobs that run here, and what they wait for. */
+  sights(): JobLaneSight[];
   /** Reports lag and breaker of every lane to the metrics. */
   measure(): Promise<void>;
   /** Finishes deliveries under way, commits, closes plugins, gives the slots back; from the deadline on cancels what is left. */
@@ -208,6 +210,10 @@ class Worker implements LaneWorker {
 
   async status(): Promise<LaneStatus[]> {
     return statusOf(this.#deps, this.#lanes.all());
+  }
+
+  sights(): JobLaneSight[] {
+    return this.#jobs.all().map(sightOf);
   }
 
   async measure(): Promise<void> {

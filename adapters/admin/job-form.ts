@@ -145,6 +145,7 @@ export function jobView(job: Job, progress: JobProgress) {
       share: progress.share,
       events_per_second: progress.eventsPerSecond,
       eta_ms: progress.etaMs,
+      waiting: progress.waiting.map(({ since, ...wait }) => ({ ...wait, since: timestamp(since) })),
     },
   };
 }

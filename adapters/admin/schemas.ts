@@ -179,6 +179,18 @@ export const JobSchema = z.strictObject({
     share: z.number(),
     events_per_second: z.number().optional(),
     eta_ms: z.number().optional(),
+    waiting: z
+      .array(
+        z.strictObject({
+          sink: z.string(),
+          stage: z.string().describe("What is waited for: the sink, or a transform that does not start."),
+          code: z.string(),
+          message: z.string().describe("What it said when the wait began."),
+          since: time(),
+          lanes: count(),
+        }),
+      )
+      .describe("Why the job runs and does not get on; it goes on by itself. Empty when nothing holds it up."),
   }),
 });
 

@@ -4,7 +4,8 @@ import type { AdminClient } from "./admin-client.ts";
 import { pathOf } from "./admin-client.ts";
 import { EXIT, Failure } from "./failure.ts";
 import { interruption } from "./interruption.ts";
-import { printJson, printLine } from "./print.ts";
+import { printJson, printLine, printNote } from "./print.ts";
+import { withoutControls } from "./table.ts";
 
 /** A job as the admin API shows it, as far as the commands look. */
 export interface JobView {
@@ -33,6 +34,12 @@ export interface JobView {
     readonly share: number;
     readonly events_per_second?: number;
     readonly eta_ms?: number;
+    readonly waiting: ReadonlyArray<{
+      readonly sink: string;
+      readonly stage: string;
+      readonly code: string;
+      readonly message: string;
+    }>;
   };
 }
 
@@ -41,23 +48,23 @@ const ENDED = new Set(["done", "failed", "cancelled"]);
 
 /** Follows a job to its end, with a bar on a terminal. Fails when it failed, was cancelled or rests. */
 export async function watchJob(client: AdminClient, id: string, { json }: { readonly json?: boolean }): Promise<void> {
-  const bar = createBar();
+  const bar = createBar() ?? createNotes();
   const stop = interruption();
   let job = await client.get<JobView>(`/jobs${pathOf(id)}`);
   try {
     while (!ENDED.has(job.state) && job.state !== "paused" && job.state !== "planned") {
-      bar?.show(job);
+      bar.show(job);
       await setTimeout(LOOK_MS, undefined, { signal: stop.signal });
       job = await client.get<JobView>(`/jobs${pathOf(id)}`);
     }
-    bar?.show(job);
+    bar.show(job);
   } catch (error) {
     if (!stop.signal.aborted) throw error;
     const next = `pulsegate replay watch ${id}; or pause or cancel it`;
     throw new Failure(`interrupted; the job ${id} goes on`, { exitCode: EXIT.interrupted, next });
   } finally {
     stop.release();
-    bar?.stop();
+    bar.stop();
   }
   if (json === true) printJson(job);
   else printLine(outcomeOf(job));
@@ -71,11 +78,30 @@ export async function watchJob(client: AdminClient, id: string, { json }: { read
 
 /** One line of what a job has done. */
 export function outcomeOf({ id, state, canary, progress }: JobView): string {
-  const { delivered, filtered, failed, erased } = progress;
+  const { delivered, filtered, failed, erased, waiting } = progress;
   const parts = [`delivered ${delivered}`, `filtered ${filtered}`, `failed ${failed}`];
   if (erased > 0) parts.push(`erased ${erased}`);
   const tried = canary?.state === undefined ? "" : `canary ${canary.state}: ${canary.succeeded} of ${canary.tried}; `;
-  return `${id}  ${state}: ${tried}${parts.join(", ")}`;
+  const waits = waiting.map((wait) => `; ${waitOf(wait)}`);
+  return withoutControls(`${id}  ${state}: ${tried}${parts.join(", ")}${waits.join("")}`);
+}
+
+function waitOf({ sink, stage, code, message }: JobView["progress"]["waiting"][number]): string {
+  return `waiting for ${stage.startsWith("transform ") ? stage : `sink ${sink}`}: ${code}: ${message}`;
+}
+
+/** Without a terminal: what holds the job up, and that it goes on again. */
+function createNotes() {
+  let told = "";
+  return {
+    show({ id, progress: { waiting } }: JobView) {
+      const now = waiting.map(waitOf).join("; ");
+      if (now === told) return;
+      printNote(withoutControls(now === "" ? `job ${id} goes on` : `job ${id} is ${now}`));
+      told = now;
+    },
+    stop: () => undefined,
+  };
 }
 
 function createBar() {
@@ -91,10 +117,15 @@ function createBar() {
   bar.start(1_000, 0, { settled: 0, rate: 0, left: "" });
   return {
     show({ progress, state }: JobView) {
-      const { share, settled, events_per_second: rate = 0, eta_ms: etaMs } = progress;
+      const { share, settled, events_per_second: rate = 0, eta_ms: etaMs, waiting } = progress;
+      const [wait] = waiting;
       // `eta` would be the library's own.
       const left = etaMs === undefined ? state : `${Math.ceil(etaMs / 1_000)} s left`;
-      bar.update(Math.floor(share * 1_000), { settled, rate: Math.round(rate), left });
+      bar.update(Math.floor(share * 1_000), {
+        settled,
+        rate: Math.round(rate),
+        left: wait ? `waiting for ${wait.sink}` : left,
+      });
     },
     stop: () => bar.stop(),
   };

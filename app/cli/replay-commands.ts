@@ -62,8 +62,9 @@ export async function listJobs(options: AdminOptions & { tenant?: string }): Pro
     printJson({ items });
     return;
   }
-  const rows = items.map(({ progress, ...job }) => ({
+  const rows = items.map(({ progress, state, ...job }) => ({
     ...job,
+    state: progress.waiting.length > 0 ? "waiting" : state,
     done: `${Math.floor(progress.share * 100)} %`,
     delivered: progress.delivered,
     failed: progress.failed,

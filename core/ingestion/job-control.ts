@@ -3,8 +3,9 @@ import type { Clock, Random } from "../environment.ts";
 import { canaryStep } from "./job-canary.ts";
 import { countsOf, isEnded, progressOf } from "./job-counts.ts";
 import { ordersOf } from "./job-orders.ts";
+import { withWaits } from "./job-waits.ts";
 import { isRate, type JobPlan, planJob, type PlanSources } from "./job-plan.ts";
-import type { Job, JobOrder, JobProgress, JobRate, JobSpec, JobState } from "./jobs.ts";
+import type { Job, JobLaneSight, JobOrder, JobProgress, JobRate, JobSpec, JobState } from "./jobs.ts";
 import type { ControlStore, LaneState, LaneStore } from "./log.ts";
 import type { Revision } from "./revision.ts";
 
@@ -45,9 +46,9 @@ export interface JobControl {
   progress(job: Job): Promise<JobProgress>;
   /**
    * Ends the jobs whose lanes are through and those that can't go on, and tells what the workers are to run.
-   * To be called after every change and every moment while a job runs.
+   * To be called after every change and every moment while a job runs, with what the workers see.
    */
-  step(): Promise<JobOrder[]>;
+  step(sights?: readonly JobLaneSight[]): Promise<JobOrder[]>;
   /**
    * Jobs that hold events back from being trimmed: all that have not ended, of the plans those of the last day; other
    * processes' jobs too.
@@ -136,7 +137,7 @@ class Control implements JobControl {
   pause(id: string, version?: number): Promise<VersionedJob> {
     return this.#change(id, version, async (job) => {
       need(job, "pause", ["running"]);
-      return { ...job, state: "paused" };
+      return { ...job, state: "paused", waits: undefined };
     });
   }
 
@@ -170,14 +171,14 @@ class Control implements JobControl {
     return progressOf(job, await this.#states(job), this.#options.clock.now());
   }
 
-  async step(): Promise<JobOrder[]> {
+  async step(sights: readonly JobLaneSight[] = []): Promise<JobOrder[]> {
     const orders: JobOrder[] = [];
     for (const id of [...(await this.#ids())]) {
       const { job, version } = (await this.#find(id)) ?? {};
       if (job === undefined || version === undefined) continue;
       if (isEnded(job)) (await this.#ids()).delete(id);
       if (job.state !== "running") continue;
-      const next = await this.#advance(job);
+      const next = await this.#advance(job, sights);
       if (next !== job && !(await this.#saved(next, version))) continue;
       if (next.state === "running") orders.push(ordersOf(next, await this.#states(next)));
     }
@@ -210,7 +211,7 @@ class Control implements JobControl {
     }
   }
 
-  async #advance(job: Job): Promise<Job> {
+  async #advance(job: Job, sights: readonly JobLaneSight[]): Promise<Job> {
     const missing = this.#missing(job);
     if (missing !== undefined) return this.#ended(job, { state: "failed", reason: missing });
     const states = await this.#states(job);
@@ -218,7 +219,7 @@ class Control implements JobControl {
     const canary = canaryStep(job, states, isThrough);
     if (canary?.type === "failed") return this.#ended(canary.job, { state: "failed", reason: canary.reason });
     if (isThrough) return this.#ended(canary?.job ?? job, { state: "done" });
-    return canary?.job ?? job;
+    return withWaits(canary?.job ?? job, { states, sights, now: this.#options.clock.now() });
   }
 
   /** What the job needs and the running configuration does not have. */
@@ -238,7 +239,7 @@ class Control implements JobControl {
   async #ended(job: Job, end: { readonly state: JobState; readonly reason?: string }): Promise<Job> {
     const states = await this.#states(job);
     const counts = countsOf(states.flatMap((state) => state ?? []));
-    return { ...job, ...end, endedAt: this.#options.clock.now(), outcome: counts };
+    return { ...job, ...end, waits: undefined, endedAt: this.#options.clock.now(), outcome: counts };
   }
 
   async #states(job: Job): Promise<(LaneState | undefined)[]> {

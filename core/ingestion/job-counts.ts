@@ -1,3 +1,4 @@
+import { waitingOf } from "./job-waits.ts";
 import { FAILED_AGAIN, type Job, type JobCounts, type JobProgress, NOT_SELECTED } from "./jobs.ts";
 import type { LaneId, LaneState } from "./log.ts";
 
@@ -39,12 +40,14 @@ export function progressOf(job: Job, states: readonly (LaneState | undefined)[],
   const all = job.lanes.reduce((sum, { from, to }) => sum + to - from, 0);
   const passed = job.lanes.reduce((sum, { from }, i) => sum + (states[i]?.cursor ?? from) - from, 0);
   const share = job.state === "done" || all === 0 ? Number(job.state === "done") : passed / all;
-  const progress = { ...counts, settled, share };
+  const waiting = waitingOf(job);
+  const progress = { ...counts, settled, share, waiting };
   if (job.state !== "running" || job.resumed === undefined || now <= job.resumed.at) return progress;
   const elapsedMs = now - job.resumed.at;
   const eventsPerSecond = ((settled - job.resumed.settled) * 1_000) / elapsedMs;
   const gained = share - job.resumed.share;
-  return gained <= 0
+  // Nobody knows when a sink will be back.
+  return gained <= 0 || waiting.length > 0
     ? { ...progress, eventsPerSecond }
     : { ...progress, eventsPerSecond, etaMs: ((1 - share) * elapsedMs) / gained };
 }

@@ -22,6 +22,8 @@ export interface Job {
   readonly endedAt?: number | undefined;
   /** When it last began to run, and how far it was by then: what its speed is measured from. */
   readonly resumed?: { readonly at: number; readonly settled: number; readonly share: number } | undefined;
+  /** While it runs: what its lanes wait for, by lane key. */
+  readonly waits?: Readonly<Record<string, JobWait>> | undefined;
   /** The counts at its end. */
   readonly outcome?: JobCounts | undefined;
 }
@@ -100,6 +102,22 @@ export interface JobCounts {
   readonly notSelected: number;
 }
 
+/** Why a lane of a job has something to deliver and does not: its sink is out, or a plugin does not start. */
+export interface JobWait {
+  /** As in dead letters: `sink NAME`, `transform NAME`. */
+  readonly stage: string;
+  readonly code: string;
+  readonly message: string;
+  /** Milliseconds since the epoch. */
+  readonly since: number;
+}
+
+/** A lane of a job as the worker that runs it sees it. */
+export interface JobLaneSight {
+  readonly lane: LaneId;
+  readonly waitsFor?: Omit<JobWait, "since"> | undefined;
+}
+
 export interface JobProgress extends JobCounts {
   /** delivered + filtered + failed + erased. */
   readonly settled: number;
@@ -108,6 +126,8 @@ export interface JobProgress extends JobCounts {
   /** Since it last began to run. */
   readonly eventsPerSecond?: number | undefined;
   readonly etaMs?: number | undefined;
+  /** What lanes wait for, the lanes of one sink together; empty when nothing holds the job up. */
+  readonly waiting: ReadonlyArray<JobWait & { readonly sink: string; readonly lanes: number }>;
 }
 
 /** Reasons of a job lane's own ledger, beside those of transforms and routes. */

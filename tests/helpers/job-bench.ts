@@ -44,7 +44,7 @@ export class JobBench {
 
   /** One step of the control, taken over by the worker. */
   async step(): Promise<void> {
-    const orders = await this.bench.finish(this.control.step());
+    const orders = await this.bench.finish(this.control.step(this.bench.worker.sights()));
     await this.bench.finish(this.bench.worker.run(orders));
   }
 

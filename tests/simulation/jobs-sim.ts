@@ -247,7 +247,7 @@ class JobSimulation {
     const control = this.#control;
     for (let told = ""; life === this.#life; ) {
       try {
-        const orders: readonly JobOrder[] = await control.step();
+        const orders: readonly JobOrder[] = await control.step(this.#worker?.sights());
         const text = JSON.stringify(orders);
         if (text !== told && this.#worker !== undefined && life === this.#life) {
           await this.#worker.run(orders);

@@ -27,6 +27,8 @@ export interface Jobs {
 /** While jobs run: how often it is looked whether one is through. */
 const STEP_MS = 250;
 const RETRY_MS = 1_000;
+/** How often it is looked for jobs that ended long ago. */
+const FORGET_MS = 3_600_000;
 
 /** Runs the jobs of the log, those of before a restart first. Without a job that runs it does nothing at all. */
 export function startJobs(options: JobsOptions): Jobs {
@@ -34,7 +36,8 @@ export function startJobs(options: JobsOptions): Jobs {
   const control = createJobControl({ reader: log, lanes: log, control: log.control, revision, clock, random });
   const { workers } = options;
   const loop = workers && new Loop({ ...options, workers }, control);
-  const done = loop?.run();
+  const stopped = new AbortController();
+  const done = loop && Promise.all([loop.run(), forgetOld(control, options, stopped.signal)]);
   const changed = (): void => {
     control.reread();
     loop?.poke();
@@ -46,10 +49,22 @@ export function startJobs(options: JobsOptions): Jobs {
     }),
     changed,
     async stop() {
+      stopped.abort();
       loop?.stop();
       await done;
     },
   };
+}
+
+async function forgetOld(control: JobControl, { clock, logger }: JobsOptions, stopped: AbortSignal): Promise<void> {
+  while (!stopped.aborted) {
+    const jobs = await control.forget().catch((error: unknown) => {
+      logger.warn({ error }, "old jobs could not be forgotten; it is tried again in an hour");
+      return 0;
+    });
+    if (jobs > 0) logger.info({ jobs }, "jobs that ended long ago are forgotten");
+    await clock.sleep(FORGET_MS, stopped);
+  }
 }
 
 type LoopOptions = JobsOptions & { readonly workers: NonNullable<JobsOptions["workers"]> };
@@ -127,6 +142,7 @@ function telling(control: JobControl, tell: () => Promise<void>): JobControl {
     step: (sights) => control.step(sights),
     unended: () => control.unended(),
     reread: () => control.reread(),
+    forget: () => control.forget(),
     plan: (spec) => control.plan(spec),
   };
 }

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { pausedLanes, putHold } from "../core/ingestion/lane-holds.ts";
 import { dropOrphan, isOrphan } from "../core/ingestion/orphans.ts";
 import { openMemoryLog } from "../drivers/memory/index.ts";
 import { SimClock } from "../tests/helpers/sim-clock.ts";
@@ -51,9 +52,20 @@ test("their lags are measured, and those of paused lanes; those of running lanes
 
 test("an orphan can be dropped, a lane in use or unknown can't", async () => {
   const { log } = await setUp();
-  const options = { lanes: log, tenants: TENANTS };
+  const options = { lanes: log, control: log.control, tenants: TENANTS };
   await expect(dropOrphan(lane("shop", "raw"), options)).rejects.toMatchObject({ code: "conflict" });
   await expect(dropOrphan(lane("shop", "nothing"), options)).rejects.toMatchObject({ code: "not_found" });
   expect(await dropOrphan(lane("shop", "old"), options)).toMatchObject({ start: 0, cursor: 0 });
   expect((await log.lanes()).map((one) => one.lane.stream.tenantId)).toEqual(["shop", "gone"]);
+});
+
+test("with an orphan goes that it was paused, also when the process dies in between", async () => {
+  const { log } = await setUp();
+  const [old, other] = [lane("shop", "old"), lane("gone", "raw")];
+  for (const one of [old, other]) await putHold(log.control, one, { hold: { paused: true, by: "night", at: 0 } });
+  const dies = { loadLane: log.loadLane.bind(log), dropLane: () => Promise.reject(new Error("killed")) };
+  await expect(dropOrphan(old, { lanes: dies, control: log.control, tenants: TENANTS })).rejects.toThrow("killed");
+  await dropOrphan(old, { lanes: log, control: log.control, tenants: TENANTS });
+  expect(await pausedLanes(log.control)).toEqual(["gone/0/raw"]);
+  expect((await log.lanes()).map((one) => one.lane.sink)).toEqual(["raw", "raw"]);
 });

@@ -20,6 +20,7 @@ class Backend implements ControlStore {
 
   get: ControlStore["get"] = async (key) => this.reach().get(key);
   put: ControlStore["put"] = async (key, value, version) => this.reach().put(key, value, version);
+  remove: ControlStore["remove"] = async (key, version) => this.reach().remove(key, version);
   list: ControlStore["list"] = async (prefix) => this.reach().list(prefix);
 
   private reach(): ControlStore {

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { timestamp } from "../../core/canonical/codec.ts";
 import { NAME_PATTERN } from "../../core/canonical/event.ts";
+import { expiryOf } from "../../core/ingestion/job-retention.ts";
 import type { Job, JobProgress, JobRate, JobSpec } from "../../core/ingestion/jobs.ts";
 import { formatPosition, laneKey } from "../../core/ingestion/log.ts";
 import type { SinkPreview } from "../../core/ingestion/preview.ts";
@@ -135,6 +136,7 @@ export function jobView(job: Job, progress: JobProgress) {
     created_by: spec.createdBy,
     started_at: at(job.startedAt),
     ended_at: at(job.endedAt),
+    expires_at: at(expiryOf(job)),
     progress: {
       delivered: progress.delivered,
       filtered: progress.filtered,

@@ -169,6 +169,9 @@ export const JobSchema = z.strictObject({
   created_by: z.string().optional(),
   started_at: time().optional(),
   ended_at: time().optional(),
+  expires_at: time()
+    .optional()
+    .describe("When it is forgotten; sooner when it is not among its tenant's newest 1,000 that are over."),
   progress: z.strictObject({
     delivered: count(),
     filtered: count(),

@@ -2,6 +2,7 @@ import { isErrorCode, PulseGateError } from "../canonical/errors.ts";
 import type { Clock, Random } from "../environment.ts";
 import { canaryStep } from "./job-canary.ts";
 import { countsOf, isEnded, progressOf } from "./job-counts.ts";
+import { expired, isStale } from "./job-retention.ts";
 import { ordersOf } from "./job-orders.ts";
 import { withWaits } from "./job-waits.ts";
 import { isRate, type JobPlan, planJob, type PlanSources } from "./job-plan.ts";
@@ -56,6 +57,8 @@ export interface JobControl {
   unended(): Promise<Job[]>;
   /** Another process may have made jobs: they are looked for anew. */
   reread(): void;
+  /** Forgets jobs that ended long ago, and plans that can't be started any more; how many. Dead letters that they left stay. */
+  forget(): Promise<number>;
 }
 
 export function createJobControl(options: JobControlOptions): JobControl {
@@ -64,8 +67,6 @@ export function createJobControl(options: JobControlOptions): JobControl {
 
 const PREFIX = "jobs/";
 const RADIX = 36;
-/** A plan that nobody starts must not hold the log's events for ever. */
-const PLAN_MS = 86_400_000;
 
 class Control implements JobControl {
   readonly #options: JobControlOptions;
@@ -192,12 +193,30 @@ class Control implements JobControl {
     return jobs.flatMap((job) => (job === undefined || isEnded(job) || this.#isStale(job) ? [] : job));
   }
 
-  #isStale({ state, createdAt }: Job): boolean {
-    return state === "planned" && this.#options.clock.now() - createdAt > PLAN_MS;
+  /** A plan that nobody starts must not hold the log's events for ever. */
+  #isStale(job: Job): boolean {
+    return isStale(job, this.#options.clock.now());
   }
 
   reread(): void {
     this.#unended = undefined;
+  }
+
+  async forget(): Promise<number> {
+    const { control, clock } = this.#options;
+    const all = await this.list();
+    const versions = new Map(all.map(({ job, version }) => [job, version]));
+    let forgotten = 0;
+    for (const job of expired([...versions.keys()], clock.now())) {
+      try {
+        await control.remove(PREFIX + job.id, versions.get(job) as number);
+        forgotten += 1;
+      } catch (error) {
+        if (!isErrorCode(error, "version_conflict")) throw error;
+      }
+    }
+    if (forgotten > 0) this.reread();
+    return forgotten;
   }
 
   /** Somebody else may have changed it since: then it is looked at again at the next step. */

@@ -1,3 +1,4 @@
+import { isErrorCode } from "../canonical/errors.ts";
 import { readDocument, updateDocument } from "./control.ts";
 import { laneKey } from "./log.ts";
 import type { ControlStore, LaneId } from "./log.ts";
@@ -29,6 +30,20 @@ export async function putHold(
 ): Promise<number> {
   const { version } = await updateDocument<LaneHold>(control, PREFIX + laneKey(lane), { expected, change: () => hold });
   return version;
+}
+
+/** Of a lane that is gone: one that comes back must not be held by what an operator once said of another. */
+export async function dropHold(control: ControlStore, lane: LaneId): Promise<void> {
+  const key = PREFIX + laneKey(lane);
+  for (;;) {
+    const { version } = await readDocument<LaneHold>(control, key);
+    if (version === 0) return;
+    try {
+      return await control.remove(key, version);
+    } catch (error) {
+      if (!isErrorCode(error, "version_conflict")) throw error;
+    }
+  }
 }
 
 /** All that were ever held, by lane key. */

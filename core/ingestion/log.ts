@@ -103,6 +103,11 @@ export interface ControlStore {
   get(key: string): Promise<{ readonly value: unknown; readonly version: number } | undefined>;
   /** `version`: the one read, 0 for a key that must not exist yet. Returns the new version; rejects with `version_conflict`. */
   put(key: string, value: unknown, version: number): Promise<number>;
+  /**
+   * Forgets a document at this version; rejects with `version_conflict` when it is at another. One of the same
+   * key that is made later begins with version 1 again.
+   */
+  remove(key: string, version: number): Promise<void>;
   list(
     prefix: string,
   ): Promise<ReadonlyArray<{ readonly key: string; readonly value: unknown; readonly version: number }>>;

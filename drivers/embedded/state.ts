@@ -350,15 +350,23 @@ export class StateStore {
 
   private controlStore(): ControlStore {
     const { controls } = this;
+    const check = (key: string, version: number): void => {
+      const current = controls.get(key)?.version ?? 0;
+      if (current !== version)
+        throw new PulseGateError("version_conflict", `"${key}" is at version ${current}, not ${version}.`);
+    };
     return {
       get: async (key) => controls.get(key),
       put: (key, value, version) =>
         this.write(() => {
-          const current = controls.get(key)?.version ?? 0;
-          if (current !== version)
-            throw new PulseGateError("version_conflict", `"${key}" is at version ${current}, not ${version}.`);
+          check(key, version);
           void controls.put(key, { value, version: version + 1 });
           return version + 1;
+        }),
+      remove: (key, version) =>
+        this.write(() => {
+          check(key, version);
+          void controls.remove(key);
         }),
       list: async (prefix) => [
         ...controls

@@ -14,12 +14,14 @@ export class ControlTable {
   }
 
   put(key: string, value: unknown, version: number): number {
-    const current = this.#documents.get(key)?.version ?? 0;
-    if (current !== version) {
-      throw new PulseGateError("version_conflict", `${key} is at version ${current}, not ${version}`);
-    }
+    this.#check(key, version);
     this.#documents.set(key, { value: structuredClone(value), version: version + 1 });
     return version + 1;
+  }
+
+  remove(key: string, version: number): void {
+    this.#check(key, version);
+    this.#documents.delete(key);
   }
 
   list(prefix: string): (Versioned & { readonly key: string })[] {
@@ -27,5 +29,11 @@ export class ControlTable {
       .filter(([key]) => key.startsWith(prefix))
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([key, document]) => ({ key, ...structuredClone(document) }));
+  }
+
+  #check(key: string, version: number): void {
+    const current = this.#documents.get(key)?.version ?? 0;
+    if (current === version) return;
+    throw new PulseGateError("version_conflict", `${key} is at version ${current}, not ${version}`);
   }
 }

@@ -200,6 +200,7 @@ export class MemoryLog implements IngestionLog, ErasingLog {
   readonly control: ControlStore = {
     get: (key) => this.#call(() => this.#parts.control.get(key)),
     put: (key, value, version) => this.#call(() => this.#parts.control.put(key, value, version)),
+    remove: (key, version) => this.#call(() => this.#parts.control.remove(key, version)),
     list: (prefix) => this.#call(() => this.#parts.control.list(prefix)),
   };
 

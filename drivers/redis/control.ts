@@ -1,7 +1,7 @@
 import type { ControlStore } from "../../core/ingestion/log.ts";
 import { type Client, listOf, type Reply, textOf } from "./client.ts";
 import type { Keys } from "./keys.ts";
-import { PUT } from "./lua-shared.ts";
+import { PUT, REMOVE } from "./lua-shared.ts";
 
 interface Document {
   readonly value: unknown;
@@ -25,6 +25,11 @@ export class RedisControl implements ControlStore {
   async put(key: string, value: unknown, version: number): Promise<number> {
     const names = [this.keys.shared("control"), this.keys.shared("names")];
     return Number(await this.client.run(PUT, names, [key, version, JSON.stringify(value)]));
+  }
+
+  async remove(key: string, version: number): Promise<void> {
+    const names = [this.keys.shared("control"), this.keys.shared("names")];
+    await this.client.run(REMOVE, names, [key, version]);
   }
 
   async list(prefix: string): Promise<Array<Document & { readonly key: string }>> {

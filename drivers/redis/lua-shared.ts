@@ -13,6 +13,19 @@ redis.call('ZADD', KEYS[2], 0, ARGV[1])
 return version + 1
 `);
 
+/** KEYS: documents, names. ARGV: key, version. */
+export const REMOVE = new Script(`
+local current = redis.call('HGET', KEYS[1], ARGV[1])
+local version = 0
+if current then version = tonumber(string.match(current, '^(%d+)')) end
+if version ~= tonumber(ARGV[2]) then
+  return redis.error_reply('PGVERSION ' .. ARGV[1] .. ' is at version ' .. version .. ', not ' .. ARGV[2])
+end
+redis.call('HDEL', KEYS[1], ARGV[1])
+redis.call('ZREM', KEYS[2], ARGV[1])
+return 'OK'
+`);
+
 /** Where there is no log yet, there is this one. KEYS: log id. ARGV: id. The log's id, and whether it is complete. */
 export const IDENTIFY = new Script(`
 redis.call('SETNX', KEYS[1], 'new ' .. ARGV[1])

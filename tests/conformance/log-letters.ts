@@ -100,6 +100,38 @@ export function deadLetterConformance(open: () => Promise<LogUnderTest>): void {
     );
 
     it(
+      "forgets a document at the version that was read, and no other",
+      onLog(open, async (session) => {
+        const { control } = session.log;
+        const first = await control.put("jobs/1", { n: 1 }, 0);
+        const second = await control.put("jobs/1", { n: 2 }, first);
+        await control.put("jobs/2", { n: 3 }, 0);
+        for (const stale of [first, second + 1])
+          await expect(control.remove("jobs/1", stale)).rejects.toMatchObject({ code: "version_conflict" });
+        await control.remove("jobs/1", second);
+        await session.reopen();
+        const { control: again } = session.log;
+        expect(await again.get("jobs/1")).toBeUndefined();
+        expect((await again.list("")).map(({ key }) => key)).toEqual(["jobs/2"]);
+        await expect(again.remove("jobs/1", second)).rejects.toMatchObject({ code: "version_conflict" });
+        await expect(again.put("jobs/1", "stale", second)).rejects.toMatchObject({ code: "version_conflict" });
+        expect(await again.put("jobs/1", { n: 4 }, 0)).toBe(1);
+      }),
+    );
+
+    it(
+      "lets one of many forget the same version",
+      onLog(open, async ({ log }) => {
+        const version = await log.control.put("jobs/1", "one", 0);
+        const rivals = await Promise.allSettled(
+          Array.from({ length: 10 }, () => log.control.remove("jobs/1", version)),
+        );
+        expect(rivals.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
+        expect(await log.control.get("jobs/1")).toBeUndefined();
+      }),
+    );
+
+    it(
       "lists by prefix",
       onLog(open, async ({ log }) => {
         for (const key of ["config/1", "config/2", "config", "conf", "jobs/1"]) await log.control.put(key, { key }, 0);

@@ -121,7 +121,8 @@ const dropLane = operation({
   method: "DELETE",
   path: PATH,
   summary: "Forget a lane whose sink is gone: what it has not delivered is given up, its dead letters are removed",
-  description: "Only for a lane in the state `orphan`. If the sink comes back, its lane begins anew.",
+  description:
+    "Only for a lane in the state `orphan`; that it was paused is forgotten, too. If the sink comes back, its lane begins anew.",
   role: "admin",
   scope: "tenant",
   response: DroppedLaneSchema,
@@ -134,8 +135,9 @@ const dropLane = operation({
       tenantId: lane.stream.tenantId,
       before: await ports.lanes.loadLane(lane),
       make: async () => {
-        const state = await dropOrphan(lane, { lanes: ports.lanes, tenants: ports.revision().tenants });
+        const state = await dropOrphan(lane, { ...ports, tenants: ports.revision().tenants });
         const { end } = await ports.reader.bounds(lane.stream);
+        await ports.workers.holdsChanged();
         const dropped = { id: laneKey(lane), given_up: Math.max(0, end - state.cursor), dead: state.dead };
         return { body: dropped, after: dropped };
       },

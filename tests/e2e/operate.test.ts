@@ -130,6 +130,11 @@ test("a configuration is applied, survives a restart, is compared and rolled bac
   expect([bad.code, bad.stderr]).toEqual([1, expect.stringMatching(/bad\.yaml:\d+:\d+: .*the same tenant id/)]);
   expect((await gate.cli("config", "apply", next, "--yes")).stdout).toBe("revision 2 runs\n");
   expect((await gate.cli("config", "diff", "1", "2")).stdout).toContain("+  - id: bakery");
+  // Whoever has seen revision 1 has not seen what runs.
+  const [, seen = ""] = await gate.running.output(/"ops":"([^"]+)"/);
+  const headers = { authorization: `Bearer ${TOKEN}`, "content-type": "application/yaml", "if-match": '"1"' };
+  const late = await fetch(`${seen}/admin/v1/config/apply`, { method: "POST", headers, body: yaml(dir) });
+  expect([late.status, await late.json()]).toEqual([412, expect.objectContaining({ code: "precondition_failed" })]);
 
   gate.running.signalGroup("SIGTERM");
   await gate.running.finished;

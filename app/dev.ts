@@ -166,7 +166,7 @@ function atHome(config: LoadedConfig, options: DevOptions, { dataDir, adminToken
 
 function redisAt(url: string | undefined, { settings }: LoadedConfig): Partial<LoadedConfig["settings"]["log"]> {
   if (url === undefined) return {};
-  const defaults = { prefix: "pg", durability: "strict", compression: "none", leaseMs: 10_000 } as const;
+  const defaults = { prefix: "pg", durability: "strict", replicas: 0, compression: "none", leaseMs: 10_000 } as const;
   return { driver: "redis", redis: { ...defaults, ...settings.log.redis, connection: { url } } };
 }
 

@@ -41,6 +41,7 @@ export interface RedisSettings {
   };
   readonly prefix: string;
   readonly durability: "strict" | "relaxed";
+  readonly replicas: number;
   readonly compression: "none" | "zstd";
   readonly leaseMs: number;
 }
@@ -95,6 +96,7 @@ function redisOf(log: ParsedConfig["log"]): RedisSettings {
     connection: { url, username, password, sentinelPassword, tls: Object.keys(tls).length === 0 ? undefined : tls },
     prefix: log.prefix,
     durability: log.durability,
+    replicas: log.replicas,
     compression: log.compression,
     leaseMs: log.lease,
   };

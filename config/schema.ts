@@ -155,13 +155,13 @@ const redisKeys = {
   url: z
     .string()
     .regex(
-      /^rediss?(\+sentinel)?:\/\/[^\s]+$/,
-      "expected redis://host:port, rediss://…, or redis+sentinel://host:port,…/NAME",
+      /^rediss?(\+sentinel|\+cluster)?:\/\/[^\s]+$/,
+      "expected redis://host:port, rediss://…, redis+sentinel://host:port,…/NAME, or redis+cluster://host:port,…",
     )
     .optional()
     .meta({ secret: true })
     .describe(
-      "Where Redis is: `redis://user:password@host:6379/0`, `rediss://` for TLS, `redis+sentinel://host:26379,host:26379/NAME` for the primary that sentinels know as NAME. Required with `driver: redis`.",
+      "Where Redis is: `redis://user:password@host:6379/0`, `rediss://` for TLS, `redis+sentinel://host:26379,host:26379/NAME` for the primary that sentinels know as NAME, `redis+cluster://host:6379,host:6379` for a cluster (some of its nodes); `rediss+…` for TLS. Required with `driver: redis`.",
     ),
   username: z.string().min(1).optional().describe("ACL user of Redis, where the URL does not name it."),
   password: z
@@ -190,6 +190,11 @@ const redisKeys = {
     .prefault("strict")
     .describe(
       "`strict`: PulseGate takes no event while Redis has settings with which it could lose it (append-only file, sync, eviction, role). `relaxed`: it does, and says so in its log, on /readyz and in each acknowledgement.",
+    ),
+  replicas: count(0, 5)
+    .prefault(0)
+    .describe(
+      "How many replicas of Redis must have an event before it is acknowledged. With `strict` durability it must be at least 1 where a primary has replicas: one that takes its place may otherwise lack what was acknowledged.",
     ),
   compression: z
     .enum(["none", "zstd"])

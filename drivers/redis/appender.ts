@@ -4,13 +4,16 @@ import { PulseGateError } from "../../core/canonical/errors.ts";
 import type { Clock } from "../../core/environment.ts";
 import { type AppendEntry, type Appended, type Stream, type StreamKey, streamKey } from "../../core/ingestion/log.ts";
 import type { LogMetrics } from "../../core/ingestion/metrics.ts";
-import { type Argument, type Client, errorOf, listOf, type Reply } from "./client.ts";
+import { type Argument, errorOf, listOf, type Reply } from "./client.ts";
+import type { DurableWriter } from "./durable.ts";
 import { type Keys, shardOf } from "./keys.ts";
 import { APPEND } from "./lua-events.ts";
 import { pack } from "./payload.ts";
 
 export interface AppenderOptions {
-  readonly client: Client;
+  readonly writer: DurableWriter;
+  /** The keys of one script lie on one server: each is of one shard. */
+  readonly byShard: boolean;
   readonly keys: Keys;
   readonly logId: () => string;
   readonly clock: Clock;
@@ -21,8 +24,6 @@ export interface AppenderOptions {
   readonly compression: "none" | "zstd";
   /** Told which streams grew, and to where, before the appends resolve. */
   readonly onGrown: (stream: Stream, end: number) => void;
-  /** Runs behind the scripts of one commit and resolves when they are durable, where the replies alone do not say so. */
-  readonly durable?: (() => Promise<void>) | undefined;
 }
 
 /** Of one script: it blocks the server while it runs. */
@@ -114,18 +115,17 @@ export class Appender {
   }
 
   private async commit(taken: readonly Waiting[]): Promise<void> {
-    const { clock, metrics, durable } = this.options;
+    const { clock, metrics, byShard } = this.options;
     const startedAt = clock.monotonic();
-    const parts = partsOf(taken, this.options.client.isCluster);
-    const sent = parts.map((part) => this.send(part));
-    const synced = durable?.();
-    synced?.catch(() => {});
+    const parts = partsOf(taken, byShard);
+    const sent = byShard ? this.sendInTurn(parts) : parts.map((part) => this.send(part));
+    // They are awaited in turn, and one may fail before its turn.
+    for (const one of sent) one.catch(() => {});
     let bytes = 0;
     let stored = 0;
     for (const [i, part] of parts.entries()) {
       try {
         const results = await (sent[i] as Promise<Appended[]>);
-        await synced;
         for (const [j, waiting] of part.entries()) {
           bytes += waiting.entry.bytes.length;
           waiting.settle(results[j] as Appended);
@@ -144,8 +144,20 @@ export class Appender {
     metrics.commit({ entries: stored, bytes, waitSeconds, syncSeconds: (clock.monotonic() - startedAt) / 1_000 });
   }
 
+  /** A slot that moves refuses for a while: what comes later of a shard must not overtake what was refused. */
+  private sendInTurn(parts: readonly Waiting[][]): Promise<Appended[]>[] {
+    const last = new Map<number, Promise<Appended[]>>();
+    return parts.map((part) => {
+      const shard = shardOf((part[0] as Waiting).entry.stream.tenantId);
+      const send = () => this.send(part);
+      const sent = last.get(shard)?.then(send, send) ?? send();
+      last.set(shard, sent);
+      return sent;
+    });
+  }
+
   private async send(part: readonly Waiting[]): Promise<Appended[]> {
-    const { client, keys, logId, clock, windowMs, onGrown } = this.options;
+    const { writer, keys, logId, clock, windowMs, onGrown } = this.options;
     const layout = new Layout(keys);
     const entries: Argument[] = [];
     for (const { entry } of part) {
@@ -154,7 +166,7 @@ export class Appender {
       entries.push(layout.indexOf(stream), eventId, idempotencyKey, contentHash(bytes), field, value);
     }
     const head = [logId(), clock.now(), windowMs, keys.arrivals, layout.shards, layout.streams.length];
-    const reply = await client.run(APPEND, layout.keyList(), [...head, ...layout.args(), part.length, ...entries]);
+    const reply = await writer.run(APPEND, layout.keyList(), [...head, ...layout.args(), part.length, ...entries]);
     const results = listOf(reply).map((one, i) => appendedOf(one, (part[i] as Waiting).entry));
     for (const [i, result] of results.entries())
       if (result.type === "appended") onGrown((part[i] as Waiting).entry.stream, result.sequence + 1);

@@ -1,7 +1,7 @@
 import { isErrorCode } from "../../core/canonical/errors.ts";
 import type { Clock, Logger } from "../../core/environment.ts";
 import { type Claim, type Claims, SLOT_COUNT } from "../../core/ingestion/log.ts";
-import { type Client, listOf } from "./client.ts";
+import { type Client, listOf, textOf } from "./client.ts";
 import { ALL_SHARDS, type Keys } from "./keys.ts";
 import { CLAIM, FENCE, RELEASE } from "./lua-shared.ts";
 
@@ -13,6 +13,10 @@ export interface LeasesOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly leaseMs: number;
+  /** A server may be replaced by another that lacks its last writes: then all is claimed anew. */
+  readonly followsHistory: boolean;
+  /** Told when that has happened. */
+  readonly onHistory: () => void;
 }
 
 /** The leases of one process or thread. The newest call of `claims` for a worker holds all that the worker has. */
@@ -37,6 +41,24 @@ export class Leases {
     for (const held of this.workers.values()) if (held.worker !== by) held.changed();
   }
 
+  /**
+   * The history of a shard's server when a slot was claimed, for the commits under that claim; empty where that is
+   * not followed.
+   */
+  historyOf({ slot, epoch }: Claim, shard: number): string {
+    if (!this.options.followsHistory) return "";
+    for (const held of this.workers.values()) {
+      const history = held.histories.get(slot);
+      if (history?.epoch === epoch) return history.shards[shard] as string;
+    }
+    return "none";
+  }
+
+  /** A commit has found another history. */
+  claimAnew(): void {
+    for (const held of this.workers.values()) held.claimAnew();
+  }
+
   /** Gives back all that is held; what can't be told to Redis ends with its lease. */
   async close(): Promise<void> {
     await Promise.all([...this.workers.values()].map((held) => held.release().catch(() => {})));
@@ -48,6 +70,10 @@ const RENEWALS = 3;
 
 class HeldClaims implements Claims {
   readonly worker: string;
+  /** Slot → the servers' histories when it was claimed, by shard. */
+  readonly histories = new Map<number, { readonly epoch: number; readonly shards: readonly string[] }>();
+  /** Of all servers, when everything was claimed last; undefined: to be claimed anew. */
+  private known: ReadonlySet<string> | undefined;
   private readonly options: LeasesOptions;
   private readonly ended = new AbortController();
   private readonly wakes = new Set<() => void>();
@@ -90,6 +116,11 @@ class HeldClaims implements Claims {
   private async renew(how: "join" | "stay"): Promise<void> {
     const { client, keys, clock, leaseMs } = this.options;
     const askedAt = clock.monotonic();
+    const histories = await this.serverHistories();
+    if (this.known === undefined || histories.some((history) => !this.known?.has(history))) {
+      if (how === "stay") this.options.onHistory();
+      how = "join";
+    }
     const names = [keys.shared("epochs"), keys.shared("owners"), keys.shared("workers")];
     const args = [this.worker, leaseMs, keys.claimsChannel, SLOT_COUNT, how];
     const reply = listOf(await client.run(CLAIM, names, args)).map(Number);
@@ -101,7 +132,18 @@ class HeldClaims implements Claims {
       if (isFresh === 1) this.fresh.set(slot, epoch);
     }
     await this.fence(claims);
+    if (how === "join") this.known = new Set(histories);
     this.show(claims);
+  }
+
+  /** Of those that answer: what another server has taken over does not. */
+  private async serverHistories(): Promise<string[]> {
+    const { client, followsHistory } = this.options;
+    if (!followsHistory) return [];
+    const told = await Promise.allSettled(client.primaries.map((node) => node.info("replication")));
+    return told.flatMap((one) =>
+      one.status === "fulfilled" ? (/master_replid:(\w+)/.exec(one.value)?.slice(1, 2) ?? []) : [],
+    );
   }
 
   /** A claim counts once every older one is void, in every shard. */
@@ -111,18 +153,25 @@ class HeldClaims implements Claims {
     this.fresh = new Map(due.map(({ slot, epoch }) => [slot, epoch]));
     if (due.length === 0) return;
     const args = [logId(), ...due.flatMap(({ slot, epoch }) => [slot, epoch])];
-    await Promise.all(ALL_SHARDS.map((shard) => client.run(FENCE, [keys.id(shard), keys.fences(shard)], args)));
+    const fence = (shard: number) => client.run(FENCE, [keys.id(shard), keys.fences(shard)], args);
+    const shards = (await Promise.all(ALL_SHARDS.map(fence))).map(textOf);
+    for (const { slot, epoch } of due) this.histories.set(slot, { epoch, shards });
     this.fresh.clear();
   }
 
   private show(claims: readonly Claim[]): void {
-    if (this.version > 0 && textOf(claims) === textOf(this.claims)) return;
+    if (this.version > 0 && shown(claims) === shown(this.claims)) return;
     this.claims = claims;
     this.version++;
     this.wakeAll();
   }
 
   changed(): void {
+    this.nudge.abort();
+  }
+
+  claimAnew(): void {
+    this.known = undefined;
     this.nudge.abort();
   }
 
@@ -172,6 +221,6 @@ class HeldClaims implements Claims {
   }
 }
 
-function textOf(claims: readonly Claim[]): string {
+function shown(claims: readonly Claim[]): string {
   return claims.map(({ slot, epoch }) => `${slot}:${epoch}`).join();
 }

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { Cluster, Redis } from "ioredis";
+import { Cluster, Command, type Redis } from "ioredis";
 import { PulseGateError } from "../../core/canonical/errors.ts";
 import type { ConnectOptions } from "./connect.ts";
 import { connect } from "./connect.ts";
@@ -18,11 +18,21 @@ export class Script {
   }
 }
 
+/** One server as one client reaches it. */
+export interface Server {
+  readonly raw: Redis;
+  /** How often its connection was cut: what was sent before a cut is not covered by what is asked after it. */
+  cuts: number;
+}
+
 /** One connection (to a cluster: one for each node) whose commands are sent once: what has no answer has an unknown outcome. */
 export class Client {
   readonly raw: Redis | Cluster;
+  private readonly servers = new WeakMap<Redis, Server>();
   /** Told when a script finds that keys are gone. */
   onLost: (what: string) => void = () => {};
+  /** Told when a commit finds another history than the claim's. */
+  onHistory: () => void = () => {};
 
   private constructor(raw: Redis | Cluster) {
     this.raw = raw;
@@ -36,9 +46,44 @@ export class Client {
     return this.raw instanceof Cluster;
   }
 
+  /** Of all that may be written to. */
+  get primaries(): Redis[] {
+    return this.raw instanceof Cluster ? this.raw.nodes("master") : [this.raw];
+  }
+
+  /** All nodes of a cluster that are known. */
+  get nodes(): Array<{ readonly host: string; readonly port: number }> {
+    if (!(this.raw instanceof Cluster)) return [];
+    return this.raw.nodes("all").map(({ options }) => ({ host: options.host ?? "", port: options.port ?? 0 }));
+  }
+
+  /** Of the server that has the key, as far as is known; undefined when there is no connection to it. */
+  serverOf(key: string): Server | undefined {
+    if (!(this.raw instanceof Cluster)) return this.seen(this.raw);
+    const slot = new Command("get", [key]).getSlot();
+    const address = this.raw.slots[slot]?.[0];
+    return address === undefined ? undefined : this.serverAt(address);
+  }
+
+  /** Of a node of the cluster, by `host:port`. */
+  serverAt(address: string): Server | undefined {
+    const node = this.primaries.find(({ options }) => `${options.host}:${options.port}` === address);
+    return node && this.seen(node);
+  }
+
+  private seen(raw: Redis): Server {
+    const known = this.servers.get(raw);
+    if (known !== undefined) return known;
+    const server: Server = { raw, cuts: 0 };
+    raw.on("close", () => server.cuts++);
+    this.servers.set(raw, server);
+    return server;
+  }
+
   /** Rejects with `log_unavailable` when there is no answer, or `log_full` when Redis has no memory left. */
   async call(command: string, ...args: Argument[]): Promise<Reply> {
     try {
+      this.checkReady();
       return (await this.raw.callBuffer(command, ...args)) as Reply;
     } catch (error) {
       throw this.translated(error);
@@ -48,10 +93,17 @@ export class Client {
   /** As `call`. */
   async run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<Reply> {
     try {
+      this.checkReady();
       return await this.evaluate(script, keys, args);
     } catch (error) {
       throw this.translated(error);
     }
+  }
+
+  /** While no node is known, a cluster's client keeps what it is given for as long as that lasts. */
+  private checkReady(): void {
+    if (this.raw instanceof Cluster && this.raw.status !== "ready")
+      throw new Error("no node of the cluster is reached");
   }
 
   private async evaluate(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<Reply> {
@@ -64,31 +116,28 @@ export class Client {
     }
   }
 
-  /** Sends the script ahead, to every server that may be asked. */
-  async load(script: Script): Promise<void> {
-    const nodes = this.raw instanceof Cluster ? this.raw.nodes("master") : [this.raw];
-    await Promise.all(nodes.map((node) => node.script("LOAD", script.text)));
-  }
-
   close(): void {
     this.raw.disconnect();
   }
 
-  private translated(error: unknown): PulseGateError {
+  translated(error: unknown): PulseGateError {
     const code = codeOf(error);
     if (code.startsWith("PGLOST")) this.onLost(code.slice("PGLOST ".length));
+    if (code.startsWith("PGHISTORY")) this.onHistory();
     return errorOf(error);
   }
 }
 
-function codeOf(error: unknown): string {
+/** What a server answered, with its code in front; or why there is no answer. */
+export function codeOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
 export function errorOf(cause: unknown): PulseGateError {
   if (cause instanceof PulseGateError) return cause;
   const said = codeOf(cause);
-  if (said.startsWith("PGFENCED ")) return new PulseGateError("fenced", said.slice("PGFENCED ".length));
+  const fenced = /^PG(?:FENCED|HISTORY) (.*)$/s.exec(said);
+  if (fenced !== null) return new PulseGateError("fenced", fenced[1] as string);
   if (said.startsWith("PGVERSION ")) return new PulseGateError("version_conflict", said.slice("PGVERSION ".length));
   if (said.startsWith("PGLOST "))
     return new PulseGateError("log_unavailable", `Redis lost what it held: ${said.slice("PGLOST ".length)}.`, {

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe } from "vitest";
 import { logConformance } from "../../tests/conformance/log.ts";
 import type { LogUnderTest } from "../../tests/conformance/log-under-test.ts";
 import { redisServers, startTestRedis, type TestRedis } from "../../tests/helpers/redis.ts";
+import { startTestCluster, type TestCluster } from "../../tests/helpers/redis-cluster.ts";
 import { noMetrics, quietLogger, SteppedClock } from "../embedded/testing.ts";
 import { openRedisLog, type RedisLog } from "./index.ts";
 
@@ -18,9 +19,24 @@ for (const { name, binary } of redisServers()) {
 
     logConformance(name, () => openOn(redis, { prefix: `pg-${randomUUID()}`, clock: new SteppedClock() }));
   });
+
+  describe(`cluster: ${name}`, () => {
+    let cluster: TestCluster;
+    beforeAll(async () => {
+      cluster = await startTestCluster({ binary });
+    });
+    afterAll(() => cluster.stop());
+
+    logConformance(`cluster of ${name}`, () =>
+      openOn(cluster, { prefix: `pg-${randomUUID()}`, clock: new SteppedClock() }),
+    );
+  });
 }
 
-async function openOn(redis: TestRedis, place: { prefix: string; clock: SteppedClock }): Promise<LogUnderTest> {
+async function openOn(
+  redis: TestRedis | TestCluster,
+  place: { prefix: string; clock: SteppedClock },
+): Promise<LogUnderTest> {
   const { prefix, clock } = place;
   const options = { clock, logger: quietLogger, metrics: noMetrics, windowMs: WINDOW_MS };
   const openAs = (instance: string) =>
@@ -49,7 +65,8 @@ async function openOn(redis: TestRedis, place: { prefix: string; clock: SteppedC
     },
     async close() {
       await close();
-      await redis.admin.flushall();
+      const servers = "nodes" in redis ? redis.nodes : [redis];
+      await Promise.all(servers.map(({ admin }) => admin.flushall()));
     },
   };
 }

@@ -1,5 +1,6 @@
 import { Cluster, Redis, type RedisOptions } from "ioredis";
 import { PulseGateError } from "../../core/canonical/errors.ts";
+import { type Address, parseAddress } from "./address.ts";
 
 export interface ConnectOptions {
   /**
@@ -19,6 +20,11 @@ export interface ConnectOptions {
 }
 
 const CONNECT_TIMEOUT_MS = 5_000;
+/** For sentinels that are asked in turn, and a cluster whose nodes are. */
+const OPEN_TIMEOUT_MS = 15_000;
+const ANSWER_TIMEOUT_MS = 5_000;
+/** A server that says nothing for so long after a command's time is over is left: another may have its place. */
+const SILENCE_MS = 500;
 const RETRY_MIN_MS = 50;
 const RETRY_MAX_MS = 2_000;
 /** A cluster that is moving slots says where to ask, or to try again: nothing was done then. */
@@ -29,44 +35,73 @@ const REDIRECTION_DELAY_MS = 50;
 export async function connect(options: ConnectOptions): Promise<Redis | Cluster> {
   const address = parseAddress(options.url);
   const common = commonOptions(options, address);
-  const client = make(address, common, options);
-  // Told by the commands that fail; without a listener each would be printed.
-  client.on("error", () => {});
-  try {
-    await client.connect();
-  } catch (cause) {
-    client.disconnect();
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new PulseGateError("log_unavailable", `Redis at ${address.shown} can't be used: ${why}`, { cause });
-  }
-  return client;
+  if (address.kind === "cluster") return opened(clusterOf(address, common), address);
+  return opened(serverOf(address, common, options), address);
 }
 
-function make(address: Address, common: RedisOptions, options: ConnectOptions): Redis | Cluster {
-  if (address.kind === "cluster") {
-    const { enableOfflineQueue: _queue, ...ofNodes } = common;
-    return new Cluster([...address.hosts], {
-      lazyConnect: true,
-      enableOfflineQueue: true,
-      // Connections to nodes are made when first needed: what is not sent yet may wait for them.
-      redisOptions: ofNodes,
-      maxRedirections: REDIRECTIONS_MAX,
-      retryDelayOnTryAgain: REDIRECTION_DELAY_MS,
-      retryDelayOnClusterDown: REDIRECTION_DELAY_MS,
-      retryDelayOnMoved: 0,
-      // Would send again what was sent already.
-      retryDelayOnFailover: 0,
-      clusterRetryStrategy: retryDelayMs,
-      slotsRefreshTimeout: CONNECT_TIMEOUT_MS,
-    });
+/**
+ * A connection to one server that ends when it is cut: to the primary, or in a cluster to any node of `nodes`,
+ * where messages come from all. Rejects as `connect`.
+ */
+export async function connectOnce(
+  options: ConnectOptions,
+  nodes: ReadonlyArray<{ readonly host: string; readonly port: number }>,
+): Promise<Redis> {
+  const address = parseAddress(options.url);
+  const common = { ...commonOptions(options, address), retryStrategy: () => null, sentinelRetryStrategy: () => null };
+  if (address.kind !== "cluster") return opened(serverOf(address, common, options), address);
+  const known = nodes.length > 0 ? nodes : address.hosts;
+  return opened(new Redis({ ...common, ...known[Math.floor(Math.random() * known.length)] }), address);
+}
+
+async function opened<T extends Redis | Cluster>(client: T, address: Address): Promise<T> {
+  let fault: unknown;
+  const timer = setTimeout(() => client.disconnect(), OPEN_TIMEOUT_MS);
+  // Told by the commands that fail; without a listener each would be printed.
+  client.on("error", (error) => {
+    fault = error;
+  });
+  try {
+    await client.connect();
+    return client;
+  } catch (cause) {
+    client.disconnect();
+    // Of a connection that was closed because of a fault, the fault is the news.
+    const why = [fault, cause].find((error): error is Error => error instanceof Error)?.message ?? String(cause);
+    throw new PulseGateError("log_unavailable", `Redis at ${address.shown} can't be used: ${why}`, { cause });
+  } finally {
+    clearTimeout(timer);
   }
+}
+
+function clusterOf(address: Address, common: RedisOptions): Cluster {
+  const { enableOfflineQueue: _queue, retryStrategy: _retry, ...ofNodes } = common;
+  return new Cluster([...address.hosts], {
+    lazyConnect: true,
+    // Connections to nodes are made when first needed: what is not sent yet may wait for them.
+    enableOfflineQueue: true,
+    redisOptions: ofNodes,
+    // A certificate is for the name.
+    dnsLookup: (name, callback) => callback(null, name),
+    maxRedirections: REDIRECTIONS_MAX,
+    retryDelayOnTryAgain: REDIRECTION_DELAY_MS,
+    retryDelayOnClusterDown: REDIRECTION_DELAY_MS,
+    retryDelayOnMoved: 0,
+    // Would send again what was sent already.
+    retryDelayOnFailover: 0,
+    clusterRetryStrategy: retryDelayMs,
+    slotsRefreshTimeout: CONNECT_TIMEOUT_MS,
+  });
+}
+
+function serverOf(address: Address, common: RedisOptions, options: ConnectOptions): Redis {
   if (address.kind === "sentinel") {
     return new Redis({
+      sentinelRetryStrategy: retryDelayMs,
       ...common,
       sentinels: [...address.hosts],
       name: address.name,
       sentinelPassword: options.sentinelPassword,
-      sentinelRetryStrategy: retryDelayMs,
       enableTLSForSentinelMode: address.tls,
       sentinelTLS: address.tls ? (options.tls ?? {}) : undefined,
     });
@@ -76,6 +111,7 @@ function make(address: Address, common: RedisOptions, options: ConnectOptions): 
 }
 
 function commonOptions(options: ConnectOptions, address: Address): RedisOptions {
+  const timeoutMs = options.timeoutMs ?? ANSWER_TIMEOUT_MS;
   return {
     lazyConnect: true,
     protocol: 2,
@@ -84,7 +120,8 @@ function commonOptions(options: ConnectOptions, address: Address): RedisOptions 
     db: address.database,
     tls: address.tls ? (options.tls ?? {}) : undefined,
     connectTimeout: CONNECT_TIMEOUT_MS,
-    commandTimeout: options.timeoutMs ?? 5_000,
+    commandTimeout: timeoutMs,
+    socketTimeout: timeoutMs + SILENCE_MS,
     retryStrategy: retryDelayMs,
     enableOfflineQueue: false,
     // Its own subscribing anew is a promise that nobody hears of when the connection is cut again meanwhile.
@@ -98,57 +135,4 @@ function commonOptions(options: ConnectOptions, address: Address): RedisOptions 
 
 function retryDelayMs(times: number): number {
   return Math.min(RETRY_MIN_MS * 2 ** Math.min(times, 10), RETRY_MAX_MS);
-}
-
-interface Address {
-  readonly kind: "single" | "sentinel" | "cluster";
-  readonly tls: boolean;
-  readonly hosts: ReadonlyArray<{ readonly host: string; readonly port: number }>;
-  readonly username: string | undefined;
-  readonly password: string | undefined;
-  readonly database: number;
-  /** Of the primary, as the sentinels know it. */
-  readonly name: string;
-  /** Without the password. */
-  readonly shown: string;
-}
-
-const PATTERN =
-  /^(?<scheme>rediss?)(?:\+(?<kind>sentinel|cluster))?:\/\/(?:(?<user>[^:@/]*)(?::(?<password>[^@/]*))?@)?(?<hosts>[^/?#]+)(?:\/(?<path>[^?#]*))?$/;
-
-function parseAddress(url: string): Address {
-  const groups = PATTERN.exec(url)?.groups;
-  if (groups === undefined)
-    throw new Error("expected redis://host:port, rediss://…, redis+sentinel://… or redis+cluster://…");
-  const {
-    scheme,
-    kind = "single",
-    user,
-    password,
-    hosts = "",
-    path = "",
-  } = groups as Record<string, string | undefined>;
-  const parts = path.split("/").filter((part) => part !== "");
-  const name = kind === "sentinel" ? (parts.shift() ?? "") : "";
-  if (kind === "sentinel" && name === "") throw new Error("expected the primary's name after the sentinels: /NAME");
-  const [database = "0", ...rest] = parts;
-  if (rest.length > 0 || !/^\d{1,4}$/.test(database))
-    throw new Error(`expected a database's number, not "${parts.join("/")}"`);
-  if (kind === "cluster" && database !== "0") throw new Error("a cluster has the database 0 alone");
-  return {
-    kind: kind as Address["kind"],
-    tls: scheme === "rediss",
-    hosts: hosts.split(",").map((host) => hostOf(host, kind === "sentinel" ? 26_379 : 6_379)),
-    username: user === undefined || user === "" ? undefined : decodeURIComponent(user),
-    password: password === undefined ? undefined : decodeURIComponent(password),
-    database: Number(database),
-    name,
-    shown: hosts,
-  };
-}
-
-function hostOf(text: string, portDefault: number): { host: string; port: number } {
-  const match = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(text);
-  if (match === null) throw new Error(`"${text}" is no host:port`);
-  return { host: (match[1] ?? match[2]) as string, port: match[3] === undefined ? portDefault : Number(match[3]) };
 }

@@ -1,5 +1,6 @@
 import type { ControlStore } from "../../core/ingestion/log.ts";
 import { type Client, listOf, type Reply, textOf } from "./client.ts";
+import type { DurableWriter } from "./durable.ts";
 import type { Keys } from "./keys.ts";
 import { PUT, REMOVE } from "./lua-shared.ts";
 
@@ -11,10 +12,12 @@ interface Document {
 /** Control documents in one hash, found by prefix through a sorted set of their names. */
 export class RedisControl implements ControlStore {
   private readonly client: Client;
+  private readonly writer: DurableWriter;
   private readonly keys: Keys;
 
-  constructor(client: Client, keys: Keys) {
+  constructor(client: Client, writer: DurableWriter, keys: Keys) {
     this.client = client;
+    this.writer = writer;
     this.keys = keys;
   }
 
@@ -24,7 +27,7 @@ export class RedisControl implements ControlStore {
 
   async put(key: string, value: unknown, version: number): Promise<number> {
     const names = [this.keys.shared("control"), this.keys.shared("names")];
-    return Number(await this.client.run(PUT, names, [key, version, JSON.stringify(value)]));
+    return Number(await this.writer.run(PUT, names, [key, version, JSON.stringify(value)]));
   }
 
   async remove(key: string, version: number): Promise<void> {

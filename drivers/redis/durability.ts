@@ -1,4 +1,4 @@
-import { Cluster, type Redis } from "ioredis";
+import type { Redis } from "ioredis";
 import type { Client } from "./client.ts";
 
 /** One setting with which Redis may lose what it has acknowledged. */
@@ -22,11 +22,9 @@ export interface Durability {
 /** WAITAOF came with it. */
 const WAITAOF_SINCE = [7, 2] as const;
 
-/** Asks every primary. Rejects when one does not answer. */
-export async function checkDurability(client: Client): Promise<Durability> {
-  const { raw } = client;
-  const nodes = raw instanceof Cluster ? raw.nodes("master") : [raw];
-  const all = await Promise.all(nodes.map((node) => checkNode(node, raw instanceof Cluster)));
+/** Asks every primary. Rejects when one does not answer. `replicas`: how many an acknowledgement waits for. */
+export async function checkDurability(client: Client, replicas: number): Promise<Durability> {
+  const all = await Promise.all(client.primaries.map((node) => checkNode(node, client.isCluster, replicas)));
   return {
     faults: all.flatMap(({ faults }) => faults),
     waits: all.some(({ waits }) => waits),
@@ -34,7 +32,7 @@ export async function checkDurability(client: Client): Promise<Durability> {
   };
 }
 
-async function checkNode(node: Redis, inCluster: boolean): Promise<Durability> {
+async function checkNode(node: Redis, inCluster: boolean, replicas: number): Promise<Durability> {
   const { host = "", port = 0 } = node.options;
   const server = `${host}:${port}`;
   const cli = `redis-cli -h ${host} -p ${port}`;
@@ -53,7 +51,7 @@ async function checkNode(node: Redis, inCluster: boolean): Promise<Durability> {
   };
   demand("appendonly", "yes");
   demand("maxmemory-policy", "noeviction");
-  const waits = settings.get("appendfsync") === "everysec" && !inCluster && knowsWaitaof(info.get("redis_version"));
+  const waits = settings.get("appendfsync") === "everysec" && knowsWaitaof(info.get("redis_version"));
   if (!waits) demand("appendfsync", "always");
   if (info.get("role") !== "master") {
     faults.push({ server, what: `role is ${info.get("role")}, not master`, mend: `point log.url at the primary` });
@@ -66,7 +64,28 @@ async function checkNode(node: Redis, inCluster: boolean): Promise<Durability> {
       mend: `free space on its disk, then ${cli} INFO persistence`,
     });
   }
+  faults.push(...replicaFaults({ server, info, inCluster }, replicas));
   return { faults, waits, evicted: Number(info.get("evicted_keys") ?? 0) };
+}
+
+interface Told {
+  readonly server: string;
+  readonly info: ReadonlyMap<string, string>;
+  readonly inCluster: boolean;
+}
+
+/** One that takes the primary's place has what was acknowledged only if the acknowledgement waited for it. */
+function replicaFaults({ server, info, inCluster }: Told, replicas: number): Fault[] {
+  const known = Number(info.get("connected_slaves") ?? 0);
+  if (replicas === 0 && known > 0) {
+    const what = `it has ${known} replica(s), and one that takes its place may lack what was acknowledged`;
+    return [{ server, what, mend: "set log.replicas to 1 or more in the configuration" }];
+  }
+  const online = [...info].filter(([name, value]) => /^slave\d+$/.test(name) && value.includes("state=online")).length;
+  if (online >= replicas) return [];
+  const what = `${online} of the ${replicas} replica(s) that log.replicas asks for are connected`;
+  const follow = inCluster ? "CLUSTER REPLICATE NODE-ID" : `REPLICAOF ${server.replace(":", " ")}`;
+  return [{ server, what, mend: `redis-cli -h REPLICA ${follow}` }];
 }
 
 interface Asked {

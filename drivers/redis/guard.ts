@@ -11,12 +11,16 @@ export interface GuardOptions {
   readonly keys: Keys;
   readonly logId: string;
   readonly durability: "strict" | "relaxed";
+  /** How many an acknowledgement waits for. */
+  readonly replicas: number;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: LogMetrics;
 }
 
 const INTERVAL_MS = 30_000;
+/** While nothing is taken, what ends that is not waited for so long. */
+const REFUSING_INTERVAL_MS = 2_000;
 const LOST_SHOWN_MAX = 5;
 
 /**
@@ -32,6 +36,7 @@ export class Guard {
   /** The last decision of an operator that this process has seen. */
   private decision: string | undefined;
   private loop: Promise<void> | undefined;
+  private hurry = new AbortController();
   waits = false;
 
   constructor(options: GuardOptions) {
@@ -50,11 +55,18 @@ export class Guard {
   private async run(): Promise<void> {
     const { clock, logger } = this.options;
     while (!this.stopped.signal.aborted) {
-      await clock.sleep(INTERVAL_MS, this.stopped.signal);
+      const waitMs = this.refusal() === undefined ? INTERVAL_MS : REFUSING_INTERVAL_MS;
+      await clock.sleep(waitMs, AbortSignal.any([this.stopped.signal, this.hurry.signal]));
+      this.hurry = new AbortController();
       if (this.stopped.signal.aborted) return;
       // What can't be asked is refused anyway: nothing is acknowledged without an answer.
       await this.check().catch((error: unknown) => logger.warn({ error }, "Redis could not be checked"));
     }
+  }
+
+  /** Something was not as the last look found it: looks anew soon. */
+  look(): void {
+    this.hurry.abort();
   }
 
   /** Looks anew. */
@@ -63,7 +75,7 @@ export class Guard {
     const decision = await this.lastDecision();
     if (decision !== this.decision) this.lost.clear();
     this.decision = decision;
-    const durability = await checkDurability(client);
+    const durability = await checkDurability(client, this.options.replicas);
     this.judge(durability);
     for (const name of await missingShards(this.options, logId)) this.noteLost(`${name} is gone`);
     this.tell();

@@ -2,6 +2,7 @@ import { PulseGateError } from "../../core/canonical/errors.ts";
 import { amended, freshState, settled } from "../../core/ingestion/lane-state.ts";
 import {
   type Amendment,
+  type Claim,
   type LaneCommit,
   type LaneId,
   laneKey,
@@ -15,14 +16,18 @@ import {
   streamKey,
 } from "../../core/ingestion/log.ts";
 import { type Argument, type Client, listOf, type Reply, textOf } from "./client.ts";
+import type { DurableWriter } from "./durable.ts";
 import { ALL_SHARDS, type Keys, laneKeyList, shardOf } from "./keys.ts";
 import { letterArgs } from "./letter-format.ts";
 import { COMMIT, DISCARD, LOAD_LANE, OPEN_LANE, SNAPSHOT } from "./lua-lanes.ts";
 
 export interface LanesOptions {
   readonly client: Client;
+  readonly writer: DurableWriter;
   readonly keys: Keys;
   readonly logId: () => string;
+  /** What a shard's server was when the slot was claimed: another may lack what was read since. */
+  readonly historyOf: (claim: Claim, shard: number) => string;
 }
 
 type LaneRow = { readonly lane: LaneId; readonly state: LaneState };
@@ -40,11 +45,15 @@ export class Lanes {
   }
 
   async open(lane: LaneId, start: "tail" | "start" | number): Promise<LaneState> {
-    const { client, keys, logId } = this.options;
+    const { writer, keys, logId } = this.options;
+    // Where a lane begins must outlive the server: begun anew at a later end, it would pass over events. Where that
+    // is waited for, lanes that are there do without.
+    const known = writer.waiting ? await this.load(lane) : undefined;
+    if (known !== undefined) return known;
     const shard = shardOf(lane.stream.tenantId);
     const names = [keys.id(shard), keys.lanes(shard), keys.streams(shard), keys.lane(lane).state];
     const args = [logId(), laneKey(lane), JSON.stringify(plainLane(lane)), start, streamKey(lane.stream)];
-    return stateOf(await client.run(OPEN_LANE, names, args)) as LaneState;
+    return stateOf(await writer.run(OPEN_LANE, names, args)) as LaneState;
   }
 
   async load(lane: LaneId): Promise<LaneState | undefined> {
@@ -90,7 +99,7 @@ export class Lanes {
   }
 
   private async commitOne(commit: LaneCommit): Promise<void> {
-    const { client, keys, logId } = this.options;
+    const { client, keys, logId, historyOf } = this.options;
     const { lane, claim, settlement, deadLetters, redriven = [] } = commit;
     const key = laneKey(lane);
     if (claim.slot !== slotOf(lane.stream)) throw fenced(key, `the claim on slot ${claim.slot} is not the lane's`);
@@ -104,6 +113,7 @@ export class Lanes {
       [keys.id(shard), keys.fences(shard), ...laneKeyList(keys.lane(lane)), ...others.keyList()],
       [
         ...[logId(), claim.slot, claim.epoch, key, settlement.from, settlement.to, JSON.stringify(settlement)],
+        historyOf(claim, shard),
         ...[counters.length, ...counters.flat()],
         ...[deadLetters.length, ...deadLetters.flatMap(letterArgs)],
         ...[redriven.length, ...changes],
@@ -132,7 +142,7 @@ export class Lanes {
     letters: readonly LetterId[],
     stamp: { readonly at: number; readonly reason: string },
   ): Promise<number> {
-    const { client, keys, logId } = this.options;
+    const { writer, keys, logId } = this.options;
     let discarded = 0;
     for (const [shard, own] of Map.groupBy(letters, ({ lane }) => shardOf(lane.stream.tenantId))) {
       const others = new OtherLanes(keys, shard);
@@ -141,7 +151,7 @@ export class Lanes {
         const record: Amendment = { sequence, outcome, at: stamp.at };
         return [others.indexOf(lane) - 1, sequence, FILTERED + stamp.reason, JSON.stringify(record)];
       });
-      discarded += Number(await client.run(DISCARD, [keys.id(shard), ...others.keyList()], [logId(), ...args]));
+      discarded += Number(await writer.run(DISCARD, [keys.id(shard), ...others.keyList()], [logId(), ...args]));
     }
     return discarded;
   }

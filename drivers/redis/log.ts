@@ -23,10 +23,10 @@ import {
   type StreamBounds,
 } from "../../core/ingestion/log.ts";
 import { Appender } from "./appender.ts";
-import { checkWritten } from "./waitaof.ts";
 import { Leases } from "./claims.ts";
 import { Client } from "./client.ts";
 import { RedisControl } from "./control.ts";
+import { DurableWriter } from "./durable.ts";
 import { Guard } from "./guard.ts";
 import { openIdentity } from "./identity.ts";
 import { Keys } from "./keys.ts";
@@ -58,15 +58,18 @@ export function attachRedisLog(handle: RedisLogHandle, tools: RedisLogTools): Pr
 /** What a log is made of that has to be asked for first. */
 interface Connected {
   readonly client: Client;
+  /** For what waits for replicas; another connection where it does, because a wait holds up what comes behind it. */
+  readonly durable: Client;
   readonly keys: Keys;
   readonly id: string;
 }
 
-async function connectParts({ connection, prefix = "pg" }: RedisLogOptions): Promise<Connected> {
+async function connectParts({ connection, replicas = 0, prefix = "pg" }: RedisLogOptions): Promise<Connected> {
   const client = await Client.open(connection);
   const keys = new Keys(prefix);
   try {
-    return { client, keys, id: await openIdentity({ client, keys, random: () => randomBytes(12).toString("hex") }) };
+    const id = await openIdentity({ client, keys, random: () => randomBytes(12).toString("hex") });
+    return { client, keys, id, durable: replicas > 0 ? await Client.open(connection) : client };
   } catch (error) {
     client.close();
     throw error;
@@ -92,34 +95,42 @@ class OpenRedisLog implements RedisLog {
   constructor(options: RedisLogOptions, parts: Connected) {
     this.options = options;
     this.parts = parts;
-    const { client, keys, id } = parts;
-    const { clock, logger, metrics, instance, connection } = options;
+    const { client, durable, keys, id } = parts;
+    const { clock, logger, metrics, instance, connection, replicas = 0 } = options;
     const logId = (): string => id;
     const durability = options.durability ?? "strict";
     this.durability = durability === "relaxed" ? durability : undefined;
-    this.guard = new Guard({ client, keys, logId: id, durability, clock, logger, metrics });
-    client.onLost = (what) => this.guard.noteLost(what);
+    this.guard = new Guard({ client, keys, logId: id, durability, replicas, clock, logger, metrics });
+    for (const one of [client, durable]) one.onLost = (what) => this.guard.noteLost(what);
+    client.onHistory = () => this.leases.claimAnew();
+    const waits = () => ({ synced: this.guard.waits, replicas });
+    const writer = new DurableWriter(durable, waits, () => this.guard.look());
     const onLost = (what: string): never => {
       this.guard.noteLost(what);
       throw new PulseGateError("log_unavailable", `Redis lost what it held: ${what}.`);
     };
     const windowMs = options.windowMs ?? WINDOW_MS;
-    this.control = new RedisControl(client, keys);
+    this.control = new RedisControl(client, writer, keys);
     this.reader = new StreamReader({ client, keys, logId, onLost });
-    this.lanesOf = new Lanes({ client, keys, logId });
+    this.lanesOf = new Lanes({
+      ...{ client, writer, keys, logId },
+      historyOf: (claim, shard) => this.leases.historyOf(claim, shard),
+    });
     this.letters = new Letters(client, keys, this.lanesOf);
-    this.leases = new Leases({ client, keys, logId, instance, clock, logger, leaseMs: options.leaseMs ?? LEASE_MS });
+    this.leases = new Leases({
+      ...{ client, keys, logId, instance, clock, logger },
+      leaseMs: options.leaseMs ?? LEASE_MS,
+      followsHistory: replicas > 0,
+      onHistory: () => this.notices.forget(),
+    });
     this.notices = new Notices({
-      connection,
-      keys,
+      ...{ connection, client, keys },
       knownStreams: () => this.knownStreams(),
       onClaimsChanged: (by) => this.leases.changed(by),
     });
     this.appender = new Appender({
-      ...{ client, keys, logId, clock, metrics, windowMs },
-      durable: async () => {
-        if (this.guard.waits) await checkWritten(client);
-      },
+      ...{ writer, keys, logId, clock, metrics, windowMs },
+      byShard: client.isCluster,
       compression: options.compression ?? "none",
       pendingEntriesMax: options.pendingEntriesMax ?? PENDING_ENTRIES_MAX,
       pendingBytesMax: options.pendingBytesMax ?? PENDING_BYTES_MAX,
@@ -262,7 +273,7 @@ class OpenRedisLog implements RedisLog {
     await this.guard.stop();
     await this.leases.close();
     this.notices.close();
-    this.parts.client.close();
+    for (const one of [this.parts.client, this.parts.durable]) one.close();
   }
 
   private checkOpen(): void {

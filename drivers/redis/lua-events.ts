@@ -8,7 +8,8 @@ import { Script } from "./client.ts";
 /**
  * KEYS: of each shard its id and its streams; of each stream its entries, ids and keys.
  * ARGV: log id, now, window, channel, shards, streams; of each stream: shard, stream key; entries; of each
- * entry: stream, event id, key, hash, field, bytes. Nothing is written before all was checked.
+ * entry: stream, event id, key, hash, field, bytes. Nothing is written before all was checked. Something is always
+ * written: a server is asked whether others have what came before that, and a repeat needs to know it of the first.
  */
 export const APPEND = new Script(`
 local logid, now, window, channel = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
@@ -80,7 +81,8 @@ for i = 1, streams do
     told[#told + 1] = s.name .. ' ' .. stop
   end
 end
-if #told > 0 then redis.call('PUBLISH', channel, table.concat(told, '\\n')) end
+if #told > 0 then redis.call('PUBLISH', channel, table.concat(told, '\\n'))
+else redis.call('SET', KEYS[1], logid) end
 return out
 `);
 

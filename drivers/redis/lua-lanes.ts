@@ -45,7 +45,7 @@ end
 
 /**
  * One commit. KEYS: shard's id, fences; the lane; other lanes. ARGV: log id, slot, epoch, lane key, from, to,
- * settlement, counters; of each counter: name, events; letters; of each letter: sequence, received, died, info,
+ * settlement, history (empty: not compared), counters; of each counter: name, events; letters; of each letter: sequence, received, died, info,
  * text; redriven; of each: lane (1 is the first of the others), sequence, counter, record, or with the counter
  * `letter` what a letter has.
  */
@@ -55,14 +55,17 @@ local name = ARGV[4]
 if redis.call('HGET', KEYS[2], ARGV[2]) ~= ARGV[3] then
   return redis.error_reply('PGFENCED lane ' .. name .. ': the claim on slot ' .. ARGV[2] .. ' with epoch ' .. ARGV[3] .. ' is not the newest')
 end
+if ARGV[8] ~= '' and not string.find(redis.call('INFO', 'replication'), 'master_replid:' .. ARGV[8], 1, true) then
+  return redis.error_reply('PGHISTORY lane ' .. name .. ': another server has taken over since slot ' .. ARGV[2] .. ' was claimed, and may lack what was read before')
+end
 local cursor = redis.call('HGET', KEYS[3], 'cursor')
 if cursor ~= ARGV[5] then
   return redis.error_reply('PGFENCED lane ' .. name .. ': the settlement does not start at the cursor: ' .. ARGV[5] .. ', ' .. tostring(cursor))
 end
 redis.call('HSET', KEYS[3], 'cursor', ARGV[6])
 if ARGV[6] ~= ARGV[5] then redis.call('XADD', KEYS[4], ARGV[6] .. '-0', 's', ARGV[7]) end
-local at = 9
-for i = 1, tonumber(ARGV[8]) do
+local at = 10
+for i = 1, tonumber(ARGV[9]) do
   redis.call('HINCRBY', KEYS[3], ARGV[at], ARGV[at + 1])
   at = at + 2
 end

@@ -81,8 +81,12 @@ end
 if changed then redis.call('PUBLISH', ARGV[3], me) end
 local out = {}
 for i = 1, #mine do
-  local epoch
-  if fresh[mine[i]] then epoch = redis.call('HINCRBY', KEYS[1], mine[i], 1) else epoch = redis.call('HGET', KEYS[1], mine[i]) end
+  local epoch = redis.call('HGET', KEYS[1], mine[i]) or '0'
+  if fresh[mine[i]] then
+    -- A server that has taken another's place may lack the last epochs: by the clock none is given out twice.
+    epoch = string.format('%.0f', math.max(tonumber(epoch) + 1, now))
+    redis.call('HSET', KEYS[1], mine[i], epoch)
+  end
   out[#out + 1] = mine[i]
   out[#out + 1] = tonumber(epoch)
   if fresh[mine[i]] then out[#out + 1] = 1 else out[#out + 1] = 0 end
@@ -99,12 +103,15 @@ redis.call('PUBLISH', ARGV[2], ARGV[1])
 return 'OK'
 `);
 
-/** From here on older epochs are fenced in this shard. KEYS: shard's id, fences. ARGV: log id; of each slot: slot, epoch. */
+/**
+ * From here on older epochs are fenced in this shard. KEYS: shard's id, fences. ARGV: log id; of each slot: slot,
+ * epoch. Gives the history of the server, which begins anew in one that takes another's place.
+ */
 export const FENCE = new Script(`
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return redis.error_reply('PGLOST ' .. KEYS[1] .. ' is gone') end
 for at = 2, #ARGV, 2 do
   local current = redis.call('HGET', KEYS[2], ARGV[at])
   if not current or tonumber(current) < tonumber(ARGV[at + 1]) then redis.call('HSET', KEYS[2], ARGV[at], ARGV[at + 1]) end
 end
-return 'OK'
+return string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or ''
 `);

@@ -18,6 +18,8 @@ export interface RedisLogOptions extends RedisLogTools {
   readonly leaseMs?: number | undefined;
   /** `strict`: refuse what Redis might lose; `relaxed`: warn of it. */
   readonly durability?: "strict" | "relaxed" | undefined;
+  /** How many replicas must have an event before it is acknowledged; 0. */
+  readonly replicas?: number | undefined;
   /** Of events from 4 KiB on; `none`. Either is read, whatever is set. */
   readonly compression?: "none" | "zstd" | undefined;
   /** What may wait for its write at once; 100,000 entries, 64 MiB. */

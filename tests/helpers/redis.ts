@@ -124,7 +124,7 @@ function versionOf(binary: string): string {
   return /v=(\d+\.\d+)/.exec(spawnSync(binary, ["--version"]).stdout.toString())?.[1] ?? "";
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;

@@ -1,0 +1,103 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Redis } from "ioredis";
+import { freePort, redisServers, startTestRedis, type TestRedis } from "./redis.ts";
+import { until } from "./until.ts";
+
+export interface TestSentinels {
+  /** Of the primary, by way of the sentinels. */
+  readonly url: string;
+  /** The primary and its replica, or the other way round. */
+  readonly servers: readonly TestRedis[];
+  /** Port of the server that the sentinels name now. */
+  primaryPort(): Promise<number>;
+  stop(): Promise<void>;
+}
+
+const NAME = "pulse";
+const SENTINELS = 3;
+
+/** A real primary with a replica, and three sentinels that agree by two, all on free loopback ports. */
+export async function startTestSentinels(): Promise<TestSentinels> {
+  const servers: TestRedis[] = [];
+  const sentinels: Sentinel[] = [];
+  const stop = async () => void (await Promise.all([...sentinels, ...servers].map((one) => one.stop())));
+  try {
+    const primary = await startTestRedis();
+    servers.push(primary);
+    const args = ["--replicaof", "127.0.0.1", String(primary.port), "--repl-diskless-sync-delay", "0"];
+    const replica = await startTestRedis({ args });
+    servers.push(replica);
+    const hasReplica = async () =>
+      (await primary.admin.info("replication")).includes("state=online") ? true : undefined;
+    await until(hasReplica, "the replica");
+    for (let i = 0; i < SENTINELS; i++) sentinels.push(await startSentinel(primary.port));
+    await Promise.all(sentinels.map(({ admin }) => until(() => knowsAll(admin), "the sentinels know one another")));
+    const hosts = sentinels.map(({ port }) => `127.0.0.1:${port}`).join();
+    const [first] = sentinels as [Sentinel];
+    return {
+      url: `redis+sentinel://${hosts}/${NAME}`,
+      servers,
+      primaryPort: async () =>
+        Number(((await first.admin.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME)) as string[])[1]),
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+interface Sentinel {
+  readonly port: number;
+  readonly admin: Redis;
+  stop(): Promise<void>;
+}
+
+async function startSentinel(primaryPort: number): Promise<Sentinel> {
+  const folder = await mkdtemp(join(tmpdir(), "pulsegate-sentinel-"));
+  const port = await freePort();
+  const file = join(folder, "sentinel.conf");
+  await writeFile(
+    file,
+    `port ${port}
+bind 127.0.0.1
+dir ${folder}
+logfile ${join(folder, "log")}
+sentinel monitor ${NAME} 127.0.0.1 ${primaryPort} 2
+sentinel down-after-milliseconds ${NAME} 2000
+sentinel failover-timeout ${NAME} 10000
+`,
+  );
+  const [{ binary } = { binary: "" }] = redisServers();
+  const child = spawn(binary, [file, "--sentinel"], { stdio: "ignore" });
+  const onExit = () => void child.kill("SIGKILL");
+  process.on("exit", onExit);
+  const admin = new Redis({ port, host: "127.0.0.1", maxRetriesPerRequest: null, retryStrategy: () => 20 });
+  admin.on("error", () => {});
+  return {
+    port,
+    admin,
+    async stop() {
+      process.off("exit", onExit);
+      admin.disconnect();
+      await killed(child);
+      await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
+
+async function killed(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  child.kill("SIGKILL");
+  await once(child, "exit");
+}
+
+async function knowsAll(admin: Redis): Promise<true | undefined> {
+  const facts = (await admin.call("SENTINEL", "MASTER", NAME)) as string[];
+  const fact = (name: string) => Number(facts[facts.indexOf(name) + 1]);
+  return fact("num-other-sentinels") === SENTINELS - 1 && fact("num-slaves") === 1 ? true : undefined;
+}

@@ -3,6 +3,7 @@
 SHELL := /bin/bash
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 ARGS ?=
+LOG ?=
 
 .PHONY: run test check bench chaos build reference clean help
 
@@ -23,8 +24,9 @@ check: node_modules/.installed ## format, lint, types, import floors, generated 
 bench: node_modules/.installed ## the figures that the README quotes
 	@node bench/run.ts $(ARGS)
 
-chaos: node_modules/.installed ## kill, stop, freeze and cut everything under load, then account for every event
-	@node tests/chaos/run.ts $(ARGS)
+chaos: node_modules/.installed ## kill, stop, freeze and cut everything under load, then account for every event; LOG=redis: all roles over Redis
+	@$(if $(filter redis,$(LOG)),tests/helpers/redis/install.sh)
+	@node tests/chaos/run.ts $(if $(LOG),--log $(LOG)) $(ARGS)
 
 build: node_modules/.installed ## dist/ for the package
 	@node scripts/build.ts

@@ -4,7 +4,8 @@ import type { Random } from "../../core/environment.ts";
 import type { Answer, History } from "../helpers/history.ts";
 
 export interface LoadOptions {
-  readonly url: string;
+  /** Base URLs, each request to one of them: upstream systems do not care which. */
+  readonly urls: readonly string[];
   readonly tenants: readonly { readonly id: string; readonly key: string }[];
   readonly clients: number;
   readonly history: History;
@@ -114,7 +115,8 @@ class Client {
   }
 
   async #send({ id: tenantId, key }: LoadOptions["tenants"][number], drafts: readonly Draft[]): Promise<Answer[]> {
-    const { url, history } = this.#options;
+    const { urls, history, random } = this.#options;
+    const url = urls[Math.floor(random() * urls.length)] as string;
     const single = drafts.length === 1;
     const body = drafts.map(bodyOf).join("\n");
     const path = single ? "/v1/events" : "/v1/events/batch";

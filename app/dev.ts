@@ -5,7 +5,7 @@ import type { LoadedConfig, ParseResult } from "../config/parse.ts";
 import type { AdminToken } from "../config/revision.ts";
 import { hashApiKey } from "../core/ingestion/admit.ts";
 import { formatProblem } from "../config/problems.ts";
-import { makeFolder } from "../drivers/embedded/index.ts";
+import { lockFolder, makeFolder } from "../drivers/embedded/index.ts";
 import type { ProcessLogger } from "../observability/logger.ts";
 import { createLogger } from "../observability/logger.ts";
 import { systemClock } from "../observability/system-clock.ts";
@@ -96,6 +96,13 @@ interface DevStart extends Life {
 async function startDev(start: DevStart): Promise<Gateway> {
   const { teardown, asked, options, dataDir, adminToken, logger, load } = start;
   makeFolder(dataDir);
+  const { redis, path } = start.config.settings.log;
+  if (redis !== undefined) {
+    // What is not in the log still is in this folder: the runtime file, the database.
+    makeFolder(path);
+    const lock = await lockFolder(path);
+    teardown.add({ name: "the data folder", share: 0.01, stop: () => lock.release() });
+  }
   // The log comes first: with its folder's lock the rest of the data folder is ours as well.
   const opened = await openLog({ config: start.config, logger, teardown });
   asked.throwIfAborted();
@@ -116,7 +123,7 @@ async function startDev(start: DevStart): Promise<Gateway> {
     teardown,
   });
   teardown.add({ name: "runtime.json", share: 0.01, stop: () => removeRuntimeFile(dataDir, process.pid) });
-  await announce({ gateway, options, dataDir, adminToken, databaseUrl });
+  await announce({ gateway, options, dataDir, adminToken, databaseUrl, inRedis: redis !== undefined });
   return gateway;
 }
 
@@ -192,13 +199,16 @@ async function openDatabase({ options, dataDir, logger, teardown, asked }: DevSt
 interface Announcement extends DevPlace {
   readonly gateway: Gateway;
   readonly options: DevOptions;
+  /** Whether the log is. */
+  readonly inRedis: boolean;
 }
 
-async function announce({ gateway, options, dataDir, adminToken, databaseUrl }: Announcement): Promise<void> {
+async function announce({ gateway, options, dataDir, adminToken, databaseUrl, inRedis }: Announcement): Promise<void> {
   const demo = options.config === undefined;
   const { dataUrl, opsUrl } = gateway;
   if (dataUrl === undefined) throw new Error("the role all takes events");
   const key = demo ? DEMO_KEY : undefined;
   await writeRuntimeFile(dataDir, { pid: process.pid, dataUrl, opsUrl, adminToken, databaseUrl, key });
-  console.log(banner({ dataUrl, opsUrl, dataDir: options.data, embedded: options.databaseUrl === undefined, demo }));
+  const places = { dataDir: options.data, embedded: options.databaseUrl === undefined, inRedis };
+  console.log(banner({ dataUrl, opsUrl, ...places, demo }));
 }

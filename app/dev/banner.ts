@@ -4,12 +4,14 @@ export interface BannerOptions {
   readonly dataDir: string;
   /** Whether the database is the embedded one. */
   readonly embedded: boolean;
+  /** Whether the log is in Redis, not in the data folder. */
+  readonly inRedis: boolean;
   /** Whether the demo tenant runs, so that the example works as it stands. */
   readonly demo: boolean;
 }
 
 /** What runs where, and what to try: the first thing that a new user reads. */
-export function banner({ dataUrl, opsUrl, dataDir, embedded, demo }: BannerOptions): string {
+export function banner({ dataUrl, opsUrl, dataDir, embedded, inRedis, demo }: BannerOptions): string {
   const url = dataUrl.replace("127.0.0.1", "localhost");
   const data = dataDir === ".pulsegate" ? "" : ` --data ${dataDir}`;
   const lines = [
@@ -18,6 +20,7 @@ export function banner({ dataUrl, opsUrl, dataDir, embedded, demo }: BannerOptio
     `  events       ${url}/v1/events${demo ? "   (X-API-Key: demo)" : ""}`,
     `  operations   ${opsUrl.replace("127.0.0.1", "localhost")}   (/readyz, /metrics, admin API)`,
     `  database     PostgreSQL, ${embedded ? "embedded" : "yours"}`,
+    ...(inRedis ? ["  log          Redis, yours"] : []),
     `  data         ${dataDir}`,
     "",
   ];

@@ -1,3 +1,5 @@
+import { PulseGateError } from "../../core/canonical/errors.ts";
+
 export interface Address {
   readonly kind: "single" | "sentinel" | "cluster";
   readonly tls: boolean;
@@ -14,8 +16,17 @@ export interface Address {
 const PATTERN =
   /^(?<scheme>rediss?)(?:\+(?<kind>sentinel|cluster))?:\/\/(?:(?<user>[^:@/]*)(?::(?<password>[^@/]*))?@)?(?<hosts>[^/?#]+)(?:\/(?<path>[^?#]*))?$/;
 
-/** Reads a URL as `ConnectOptions.url` has it. Throws what is wrong with it. */
+/** Reads a URL as `ConnectOptions.url` has it. Throws `malformed_request`, never with the URL: it may hold a password. */
 export function parseAddress(url: string): Address {
+  try {
+    return read(url);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new PulseGateError("malformed_request", `the URL of Redis is wrong: ${why}`, { cause });
+  }
+}
+
+function read(url: string): Address {
   const groups = PATTERN.exec(url)?.groups;
   if (groups === undefined)
     throw new Error("expected redis://host:port, rediss://…, redis+sentinel://… or redis+cluster://…");
@@ -48,6 +59,6 @@ export function parseAddress(url: string): Address {
 
 function hostOf(text: string, portDefault: number): { host: string; port: number } {
   const match = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(text);
-  if (match === null) throw new Error(`"${text}" is no host:port`);
+  if (match === null) throw new Error("expected host:port, or several with commas between them");
   return { host: (match[1] ?? match[2]) as string, port: match[3] === undefined ? portDefault : Number(match[3]) };
 }

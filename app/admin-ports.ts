@@ -8,7 +8,7 @@ import { PLUGINS } from "../plugins/registry.ts";
 import type { WorkerPool } from "../workers/pool.ts";
 import { checkSink } from "./check-sink.ts";
 import type { ConfigBook } from "./config-book.ts";
-import { previewJob } from "./preview.ts";
+import type { LaneActions } from "./lane-actions.ts";
 import type { LiveControl } from "./live-control.ts";
 import type { ProcessLog } from "./process-log.ts";
 
@@ -19,16 +19,26 @@ export interface AdminParts {
   readonly live: LiveControl;
   readonly jobs: JobControl;
   readonly revision: () => Revision;
+  readonly actions: LaneActions;
+  /** Resolves once whoever has the lanes holds them, or lets them go. */
+  readonly holdsChanged: () => Promise<void>;
   readonly trials: TrialsPort;
   readonly clock: Clock;
 }
 
 /** What the admin API looks at and changes, out of the parts of a gateway. */
-export function adminPorts({ log, book, workers, live, jobs, revision, trials, clock }: AdminParts): AdminPorts {
-  const tenantAt = async (number: number, tenantId: string) => {
-    const { tenants } = number === revision().number ? revision() : ((await book.draft(number)) ?? { tenants: [] });
-    return tenants.find(({ id }) => id === tenantId);
-  };
+export function adminPorts({
+  log,
+  book,
+  workers,
+  live,
+  jobs,
+  revision,
+  actions,
+  holdsChanged,
+  trials,
+  clock,
+}: AdminParts): AdminPorts {
   return {
     tokens: () => book.running.settings.ops.tokens,
     reader: log,
@@ -40,12 +50,12 @@ export function adminPorts({ log, book, workers, live, jobs, revision, trials, c
     config: telling(book.port, live),
     trials,
     jobs,
-    previewJob: (spec, options) => previewJob({ jobs, log, workers, tenantAt }, spec, options),
+    previewJob: (spec, options) => actions.preview(spec, options),
     workers: {
       status: async () => (await workers.status()).map((lane) => ({ ...lane, lastError: lane.lastError?.message })),
-      holdsChanged: () => live.changed(),
+      holdsChanged,
       reread: (tenantId) => workers.reread(tenantId),
-      skip: (lane, sequence, reason) => workers.skip({ lane, sequence, reason }),
+      skip: (lane, sequence, reason) => actions.skip({ lane, sequence, reason }),
     },
     plugins: () =>
       knownPlugins(PLUGINS, book.running.uses).map(({ name, kind, version, summary, module, schema = null }) => {

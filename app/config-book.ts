@@ -10,7 +10,7 @@ import { PulseGateError } from "../core/canonical/errors.ts";
 import type { Clock } from "../core/environment.ts";
 import { readDocument, updateDocument } from "../core/ingestion/control.ts";
 import type { ControlStore } from "../core/ingestion/log.ts";
-import type { Revision } from "../core/ingestion/revision.ts";
+import type { Revision, TenantConfig } from "../core/ingestion/revision.ts";
 import type { PluginDefinition } from "../plugins/contract.ts";
 import { oneAtATime } from "./one-at-a-time.ts";
 
@@ -225,6 +225,14 @@ export class ConfigBook {
     const documents = await this.#options.control.list(TEXTS);
     return documents.map(({ value }) => value as Kept).toSorted((a, b) => b.number - a.number);
   }
+}
+
+/** Tenants as revisions had them; undefined where that is not known any more. */
+export function tenantsOf({ book, revision }: { readonly book: ConfigBook; readonly revision: () => Revision }) {
+  return async (number: number, tenantId: string): Promise<TenantConfig | undefined> => {
+    const { tenants } = number === revision().number ? revision() : ((await book.draft(number)) ?? { tenants: [] });
+    return tenants.find(({ id }) => id === tenantId);
+  };
 }
 
 /** Whoever applies a configuration must be able to undo it. */

@@ -22,8 +22,11 @@ import { METRICS_CONTENT_TYPE } from "../observability/metrics.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import { startWorkers } from "../workers/pool.ts";
 import { adminPorts } from "./admin-ports.ts";
+import { askedWorkers, localActions, performed } from "./lane-actions.ts";
 import { watchBacklog } from "./backlog.ts";
+import { tenantsOf } from "./config-book.ts";
 import type { ConfigBook } from "./config-book.ts";
+import { Errands, everyoneLooks } from "./errands.ts";
 import { measureLedger } from "./ledger.ts";
 import { followControl } from "./live-control.ts";
 import { startJobs } from "./jobs.ts";
@@ -38,7 +41,7 @@ import type { Role } from "./roles.ts";
 import { startSharing } from "./sharing.ts";
 import type { Sharing } from "./sharing.ts";
 import type { Teardown } from "./teardown.ts";
-import { clearTrials, NO_TRIALS, Trials } from "./trials.ts";
+import { clearTrials, Trials } from "./trials.ts";
 
 export interface GatewayOptions {
   readonly settings: ProcessSettings;
@@ -78,8 +81,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { settings, book, log, logger, metrics, capacity, clock, teardown, role } = options;
   const duties = dutiesOf(role);
   let configured = await adoptRevision(log, book.running.draft);
-  // Where others share the log there are none, and what one of them does is not ours to clear away.
-  if (options.sharedAs === undefined) await clearTrials({ log, configured: () => configured.tenants });
+  const isAlone = options.sharedAs === undefined;
+  if (duties.administers) await clearTrials({ log, configured: () => configured.tenants, isAlone });
   /** With the tenants of trials. */
   let revision = configured;
   let config = stateOf(configured, clock);
@@ -151,11 +154,23 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       await warnOfOrphans(orphans);
       return configured;
     });
+  const tenantAt = tenantsOf({ book, revision: () => revision });
+  const local = localActions({ jobs: jobs.control, log, workers, tenantAt });
+  const errands =
+    options.sharedAs &&
+    new Errands({
+      ...{ control: log.control, clock, logger },
+      instance: options.sharedAs.instance,
+      perform: (errand) => performed(local, errand),
+      tell: () => live.changed(),
+    });
   const trials = new Trials({
     log,
     read: (text) => book.read(text),
     configured: () => configured.tenants,
     refresh: () => serially(() => run(configured).then(open)),
+    everywhere: errands && (() => everyoneLooks(errands)),
+    ends: duties.administers,
     newId: () => randomBytes(6).toString("hex"),
     clock,
     logger,
@@ -173,14 +188,21 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       paused = next;
       jobs.changed();
       await followBook(options);
+      await trials.follow();
+      // Whoever asked has changed before what it asks about.
+      await errands?.look();
       return admit();
     },
   });
   teardown.add({ name: "the watch of keys and lanes", share: 0.01, stop: () => live.stop() });
   const ids = createIds({ clock, randomFill: randomFillSync });
   const sharingState = sharing && (() => sharing.state());
-  const ownTrials = options.sharedAs === undefined ? trials : NO_TRIALS;
-  const admin = { log, book, workers, live, jobs: jobs.control, revision: () => revision, trials: ownTrials, clock };
+  const actions = errands === undefined ? local : askedWorkers(errands);
+  const holdsChanged = (): Promise<void> => (errands === undefined ? live.changed() : everyoneLooks(errands));
+  const admin = {
+    ...{ log, book, workers, live, jobs: jobs.control, revision: () => revision, trials, clock },
+    ...{ actions, holdsChanged },
+  };
   const ops = await startOps({
     ...settings.ops,
     checks: [{ name: "log", check: () => log.probe(), note: () => log.durability && RELAXED }],

@@ -16,5 +16,5 @@ export const NO_WORKERS: WorkerPool = {
 };
 
 async function elsewhere(): Promise<never> {
-  throw new PulseGateError("overloaded", "the workers are in other processes: this needs a process of the role all");
+  throw new PulseGateError("overloaded", "the workers are in other processes");
 }

@@ -1,5 +1,5 @@
 import type { Clock, Logger } from "../core/environment.ts";
-import { updateDocument } from "../core/ingestion/control.ts";
+import { readDocument, updateDocument } from "../core/ingestion/control.ts";
 import type { ControlStore } from "../core/ingestion/log.ts";
 import { dutiesOf } from "./roles.ts";
 import type { Role } from "./roles.ts";
@@ -31,6 +31,13 @@ const KEY = "processes";
 const BEAT_MS = 2_000;
 /** Two beats may be missed. */
 const GONE_MS = 3 * BEAT_MS;
+
+/** Instances of the processes that are there now, with their roles. */
+export async function presentPlaces(control: ControlStore, now: number): Promise<ReadonlyMap<string, Role>> {
+  const { value = {} } = await readDocument<Readonly<Record<string, Place>>>(control, KEY);
+  const present = Object.entries(value).filter(([, { seenAt }]) => now - seenAt < GONE_MS);
+  return new Map(present.map(([instance, { role }]) => [instance, role]));
+}
 
 /** Takes a place among the processes of this log, and counts them. What can't be asked leaves the last count. */
 export async function takePlace({ control, instance, role, clock, logger }: PlacesOptions): Promise<Places> {

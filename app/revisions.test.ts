@@ -109,3 +109,9 @@ test("a change that is refused takes no lane away from a process that has gone o
   expect((await log.lanes()).map(({ lane }) => lane.sink)).toEqual(["raw", "copy", "more"]);
   expect((await adoptRevision(log, there)).number).toBe(3);
 });
+
+test("processes that start together on a new log all run its first revision", async () => {
+  const log = openMemoryLog({ clock: systemClock });
+  const adopted = await Promise.all(Array.from({ length: 8 }, () => adoptRevision(log, draftOf("raw"))));
+  expect(adopted.map(({ number }) => number)).toEqual(Array.from({ length: 8 }, () => 1));
+});

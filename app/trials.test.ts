@@ -42,6 +42,7 @@ function start(options: { readonly failing?: boolean } = {}): Trials {
       ran.push(now);
       if (options.failing === true && now.length > configured.length) throw new Error("a sink can't be made");
     },
+    ends: true,
     newId: () => String(++ids),
     clock,
     logger: quiet,
@@ -73,7 +74,7 @@ test("a trial that nobody ends is removed when its time is over", async () => {
 test("what a process that died left behind is gone before the next one works, and nothing else", async () => {
   await start().begin({ tenants: [{ id: "trial-a" }, { id: "trial-b" }], ...TTL });
   configured = [SHOP, tenant("trial-b", [sinkUse("raw")])];
-  await clearTrials({ log, configured: () => configured });
+  await clearTrials({ log, configured: () => configured, isAlone: true });
   expect(await lanes()).toEqual(["shop/0/raw", "trial-b/0/raw"]);
 });
 

@@ -1,10 +1,11 @@
 import type { Trial, TrialRequest, TrialsPort } from "../adapters/admin/index.ts";
 import type { RevisionDraft } from "../config/revision.ts";
-import { PulseGateError } from "../core/canonical/errors.ts";
+import { isErrorCode, PulseGateError } from "../core/canonical/errors.ts";
 import type { Clock, Logger } from "../core/environment.ts";
 import { readDocument, updateDocument } from "../core/ingestion/control.ts";
 import type { ControlStore, LaneStore } from "../core/ingestion/log.ts";
 import type { Revision, TenantConfig } from "../core/ingestion/revision.ts";
+import { oneAtATime } from "./one-at-a-time.ts";
 import { lanesOf } from "./revisions.ts";
 
 type TrialLog = Pick<LaneStore, "lanes" | "openLane" | "dropLane"> & { readonly control: ControlStore };
@@ -17,6 +18,10 @@ export interface TrialOptions {
   readonly configured: () => readonly TenantConfig[];
   /** Lets `beside` count, in the workers and at the door. */
   readonly refresh: () => Promise<void>;
+  /** Resolves once every process has followed; absent where this one has its log alone. */
+  readonly everywhere?: (() => Promise<void>) | undefined;
+  /** Whether this process ends trials whose time is over. */
+  readonly ends: boolean;
   readonly newId: () => string;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -24,23 +29,30 @@ export interface TrialOptions {
 
 const PREFIX = "trial-";
 const TENANTS_MAX = 64;
+/** Trials by id, as they were asked for: what each process reads to run them. */
+const RUNNING = "trials/running";
 /** Ids of tenants whose lanes are to be dropped, whoever comes to it. */
 const KEY = "trials/tenants";
 
+type Book = Readonly<Record<string, { readonly trial: Trial; readonly tenants: TrialRequest["tenants"] }>>;
+
 interface Running {
   readonly trial: Trial;
+  /** None where this process can't run them. */
   readonly tenants: readonly TenantConfig[];
   readonly ended: AbortController;
 }
 
 /**
  * Tenants that are there for a measurement and then gone with their lanes: they run beside the configuration,
- * which does not know of them. Their ids are kept before they run, so that a process that dies leaves
- * nothing which the next one does not clear away. What they sent stays in the log until its time is over.
+ * which does not know of them, in every process that shares the log. They are kept before they run, so that a
+ * process that dies leaves nothing which another does not clear away. What they sent stays in the log until its
+ * time is over.
  */
 export class Trials implements TrialsPort {
   readonly #options: TrialOptions;
   readonly #running = new Map<string, Running>();
+  readonly #serially = oneAtATime();
 
   constructor(options: TrialOptions) {
     this.#options = options;
@@ -49,41 +61,76 @@ export class Trials implements TrialsPort {
   /** A revision with the tenants of the trials beside its own. */
   beside(revision: Revision): Revision {
     const own = new Set(revision.tenants.map(({ id }) => id));
-    const added = [...this.#running.values()].flatMap(({ tenants }) => tenants).filter(({ id }) => !own.has(id));
+    const added = this.#tenants().filter(({ id }) => !own.has(id));
     return added.length === 0 ? revision : { ...revision, tenants: [...revision.tenants, ...added] };
   }
 
   async begin({ tenants, ttlMs }: TrialRequest): Promise<Trial> {
-    const { log, read, clock, newId } = this.#options;
-    const draft = await read(JSON.stringify({ version: 1, tenants }));
+    const { log, read, clock, newId, everywhere } = this.#options;
+    const draft = await read(textOf(tenants));
+    await this.follow();
     this.#check(draft.tenants);
     const ids = draft.tenants.map(({ id }) => id);
     const trial = { id: newId(), tenantIds: ids, expiresAt: clock.now() + ttlMs };
-    const running = { trial, tenants: draft.tenants, ended: new AbortController() };
-    this.#running.set(trial.id, running);
+    await this.#keep((book) => ({ ...book, [trial.id]: { trial, tenants } }));
     try {
       await updateDocument<string[]>(log.control, KEY, { change: (known = []) => [...new Set([...known, ...ids])] });
       await Promise.all(lanesOf(draft).map((lane) => log.openLane(lane, "tail")));
-      await this.#options.refresh();
+      await this.follow();
+      await everywhere?.();
     } catch (error) {
       await this.end(trial.id);
       throw error;
     }
-    void this.#endLater(running, ttlMs);
     return trial;
   }
 
   async end(id: string): Promise<void> {
-    const running = this.#running.get(id);
-    if (running === undefined) throw new PulseGateError("not_found", `there is no trial ${id}`);
-    running.ended.abort();
-    this.#running.delete(id);
+    const { log, everywhere } = this.#options;
+    const { value: book = {} } = await readDocument<Book>(log.control, RUNNING);
+    const asked = book[id];
+    if (asked === undefined) throw new PulseGateError("not_found", `there is no trial ${id}`);
+    await this.#keep(({ [id]: _gone, ...others }) => others);
+    await this.follow();
+    await everywhere?.();
     // Nobody works on the lanes from here on.
-    await this.#options.refresh();
-    await forget({ ...this.#options, ids: running.trial.tenantIds });
+    await forget({ ...this.#options, ids: asked.trial.tenantIds });
   }
 
-  /** Ends waiting for their time; the next start clears what is left. */
+  /** Runs what is kept and not run yet, and ends what is not kept any more. Rejects once for what can't run here. */
+  async follow(): Promise<void> {
+    return this.#serially(async () => {
+      const { value: book = {} } = await readDocument<Book>(this.#options.log.control, RUNNING);
+      const gone = [...this.#running.keys()].filter((id) => book[id] === undefined);
+      const fresh = Object.values(book).filter(({ trial }) => !this.#running.has(trial.id));
+      if (gone.length === 0 && fresh.length === 0) return;
+      for (const id of gone) {
+        this.#running.get(id)?.ended.abort();
+        this.#running.delete(id);
+      }
+      try {
+        for (const { trial, tenants } of fresh) await this.#take(trial, tenants);
+        await this.#options.refresh();
+      } catch (error) {
+        for (const { trial } of fresh) await this.#take(trial, []);
+        await this.#options.refresh();
+        throw error;
+      } finally {
+        for (const { trial } of fresh) void this.#endLater(this.#running.get(trial.id) as Running);
+      }
+    });
+  }
+
+  async #take(trial: Trial, tenants: TrialRequest["tenants"]): Promise<void> {
+    const read = tenants.length === 0 ? [] : (await this.#options.read(textOf(tenants))).tenants;
+    this.#running.set(trial.id, { trial, tenants: read, ended: new AbortController() });
+  }
+
+  async #keep(change: (book: Book) => Book): Promise<void> {
+    await updateDocument<Book>(this.#options.log.control, RUNNING, { change: (book = {}) => change(book) });
+  }
+
+  /** Ends waiting for their time; another process, or the next start, clears what is left. */
   stop(): void {
     for (const { ended } of this.#running.values()) ended.abort();
   }
@@ -103,34 +150,38 @@ export class Trials implements TrialsPort {
     return [...this.#running.values()].flatMap(({ tenants }) => tenants);
   }
 
-  async #endLater({ trial, ended }: Running, ttlMs: number): Promise<void> {
-    const { clock, logger } = this.#options;
-    await clock.sleep(ttlMs, ended.signal);
+  async #endLater({ trial, ended }: Running): Promise<void> {
+    const { clock, logger, ends } = this.#options;
+    if (!ends) return;
+    await clock.sleep(Math.max(0, trial.expiresAt - clock.now()), ended.signal);
     if (ended.signal.aborted) return;
     logger.info({ trial: trial.id }, "the time of a trial is over; its tenants are removed");
-    await this.end(trial.id).catch((error: unknown) =>
-      logger.error({ trial: trial.id, error }, "a trial's lanes could not be dropped; the next start tries again"),
-    );
+    await this.end(trial.id).catch((error: unknown) => {
+      // Another process was quicker.
+      if (isErrorCode(error, "not_found")) return;
+      logger.error({ trial: trial.id, error }, "a trial's lanes could not be dropped; the next start tries again");
+    });
   }
 }
 
-/** Where several processes share the log: the tenants of a trial are known to one alone. */
-export const NO_TRIALS: TrialsPort = {
-  begin: async () => {
-    throw new PulseGateError(
-      "conflict",
-      "trials need a process that has its log alone: other processes share this one",
-    );
-  },
-  end: async (id) => {
-    throw new PulseGateError("not_found", `there is no trial ${id}`);
-  },
-};
+function textOf(tenants: TrialRequest["tenants"]): string {
+  return JSON.stringify({ version: 1, tenants });
+}
 
-/** Drops the lanes of trials that a process left behind; to be called before anyone works on lanes. */
-export async function clearTrials(options: Pick<TrialOptions, "log" | "configured">): Promise<void> {
-  const { value: ids = [] } = await readDocument<string[]>(options.log.control, KEY);
-  if (ids.length > 0) await forget({ ...options, ids });
+/**
+ * Drops the lanes of trials that a process left behind. `isAlone`: trials end with their process, so that all there
+ * are have been left behind; to be called before anyone works on lanes.
+ */
+export async function clearTrials(
+  options: Pick<TrialOptions, "log" | "configured"> & { readonly isAlone: boolean },
+): Promise<void> {
+  const { control } = options.log;
+  if (options.isAlone) await updateDocument<Book>(control, RUNNING, { change: () => ({}) });
+  const { value: book = {} } = await readDocument<Book>(control, RUNNING);
+  const running = new Set(Object.values(book).flatMap(({ trial }) => trial.tenantIds));
+  const { value: ids = [] } = await readDocument<string[]>(control, KEY);
+  const left = ids.filter((id) => !running.has(id));
+  if (left.length > 0) await forget({ ...options, ids: left });
 }
 
 interface Forget extends Pick<TrialOptions, "log" | "configured"> {

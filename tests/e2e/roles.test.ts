@@ -154,3 +154,52 @@ test("a worker that is told to stop hands its slots over at once", async () => {
   expect(await allRows(600)).toBe(600);
   await expectBalance(keeper, 600);
 }, 240_000);
+
+interface Lane {
+  readonly id: string;
+  readonly cursor: number;
+}
+
+test("the role admin has workers in other processes skip an event and preview a replay", async () => {
+  const { start, allRows } = await setUp();
+  const [api, , , keeper] = await Promise.all([start("api"), start("worker"), start("worker"), start("admin")]);
+  await send([api], 0, 64);
+  await allRows(64);
+  const { items: lanes } = await admin<{ items: Lane[] }>(keeper, "lanes", "list");
+  const { id: lane, cursor } = lanes[0] as Lane;
+  await admin(keeper, "lanes", "pause", lane, "--reason", "a look");
+  await send([api], 64, 400);
+  await admin(keeper, "lanes", "skip", lane, String(cursor), "--reason", "it crashes the sink");
+  const letter = await admin<{ stage: string; message: string }>(keeper, "dlq", "show", `${lane}/${cursor}`);
+  expect(letter).toMatchObject({ stage: "operator", message: "it crashes the sink" });
+  const wrong = await pulsegate(["lanes", "skip", lane, String(cursor), "--reason", "again"], {
+    env: { PULSEGATE_ADMIN_URL: keeper.ops, PULSEGATE_ADMIN_TOKEN: ADMIN_TOKEN },
+  });
+  expect(wrong).toMatchObject({ code: 1, stderr: expect.stringContaining(`its cursor is at ${cursor + 1}`) });
+  await admin(keeper, "lanes", "resume", lane);
+  expect(await allRows(399)).toBe(399);
+
+  const preview = await admin<{ sinks: Array<{ sink: string; events: number }> }>(
+    ...[keeper, "replay", "create", "--tenant", "shop", "--from", "1h", "--preview"],
+  );
+  expect(preview.sinks).toMatchObject([{ sink: "raw", events: 400 }]);
+}, 240_000);
+
+test("a trial's tenants count in every process when it has begun, and are gone from each when it has ended", async () => {
+  const { start } = await setUp();
+  const [a, b, , keeper] = await Promise.all([start("api"), start("api"), start("worker"), start("admin")]);
+  const headers = { authorization: `Bearer ${ADMIN_TOKEN}`, "content-type": "application/json" };
+  const sha256 = createHash("sha256").update("key-of-the-trial").digest("hex");
+  const tenant = { id: "trial-of-roles", keys: [{ id: "prove", sha256 }] };
+  const begun = await fetch(`${keeper.ops}/admin/v1/trials`, {
+    method: "POST",
+    headers,
+    body: JSON.stringify({ tenants: [tenant], ttl_seconds: 60 }),
+  });
+  expect(begun.status).toBe(201);
+  const { id } = (await begun.json()) as { id: string };
+  for (const api of [a, b]) expect((await post(api, "key-of-the-trial", { event_type: "paid" })).status).toBe(202);
+  const ended = await fetch(`${keeper.ops}/admin/v1/trials/${id}`, { method: "DELETE", headers });
+  expect(ended.ok).toBe(true);
+  for (const api of [a, b]) expect((await post(api, "key-of-the-trial", { event_type: "paid" })).status).toBe(401);
+}, 240_000);

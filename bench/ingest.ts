@@ -18,6 +18,8 @@ const LINE_BYTES = 250;
 
 interface Sample extends LoadResult {
   readonly cpuMicrosPerAnswer: number;
+  /** Of the servers that do a part of the work: Redis. */
+  readonly helperCpuMicrosPerAnswer: number;
   readonly rssMiB: number;
   /** Of the machine's CPU time, the part that neither the server nor the client used: where it is large, the rate says little. */
   readonly othersShare: number;
@@ -47,9 +49,10 @@ export async function ingest({ rounds, seconds }: IngestOptions): Promise<unknow
   }
 }
 
-async function post(
+/** Single events beside the echo, round by round. */
+export async function post(
   echo: Started & { url: string },
-  gate: Target,
+  gate: Pick<Target, "url" | "pid" | "headers"> & { readonly helperPids?: readonly number[] | undefined },
   { connections, rounds, seconds }: IngestOptions & { connections: number },
 ): Promise<unknown> {
   const load = { body: eventJson(1024), connections, seconds };
@@ -63,22 +66,32 @@ async function post(
   await wrk({ ...echoLoad, seconds: 1 });
   await wrk({ ...gateLoad, seconds: 2 });
   for (let i = 0; i < rounds; i++) {
-    samples.push({ echo: await measured(echo.pid, echoLoad), gate: await measured(gate.pid, gateLoad) });
+    const { pid, helperPids } = gate;
+    samples.push({ echo: await measured(echo.pid, echoLoad), gate: await measured(pid, gateLoad, helperPids) });
   }
   return summary(samples);
 }
 
-async function measured(pid: number, load: Parameters<typeof wrk>[0]): Promise<Sample> {
-  const before = { ...usage(pid), ...machineUsage() };
+/** `helperPids`: of servers that do a part of the work. */
+async function measured(
+  pid: number,
+  load: Parameters<typeof wrk>[0],
+  helperPids: readonly number[] = [],
+): Promise<Sample> {
+  const helpers = (): number => helperPids.reduce((sum, helper) => sum + usage(helper).cpuSeconds, 0);
+  const before = { ...usage(pid), ...machineUsage(), helperSeconds: helpers() };
   const result = await wrk(load);
-  const after = { ...usage(pid), ...machineUsage() };
-  const spent = (of: "cpuSeconds" | "totalSeconds" | "usedSeconds" | "ownSeconds") => after[of] - before[of];
+  const after = { ...usage(pid), ...machineUsage(), helperSeconds: helpers() };
+  const spent = (of: "cpuSeconds" | "totalSeconds" | "usedSeconds" | "ownSeconds" | "helperSeconds") =>
+    after[of] - before[of];
+  const others = spent("usedSeconds") - spent("cpuSeconds") - spent("helperSeconds") - spent("ownSeconds");
   if (result.failures > 0) throw new Error(`${result.failures} of ${result.answers} requests to ${load.url} failed`);
   return {
     ...result,
     cpuMicrosPerAnswer: (spent("cpuSeconds") * 1e6) / result.answers,
     rssMiB: after.rssBytes / 2 ** 20,
-    othersShare: Math.max(0, spent("usedSeconds") - spent("cpuSeconds") - spent("ownSeconds")) / spent("totalSeconds"),
+    helperCpuMicrosPerAnswer: (spent("helperSeconds") * 1e6) / result.answers,
+    othersShare: Math.max(0, others) / spent("totalSeconds"),
   };
 }
 
@@ -95,6 +108,7 @@ function summary(samples: ReadonlyArray<{ echo: Sample; gate: Sample }>): unknow
           p50Ms: of(side, "p50Ms"),
           p99Ms: of(side, "p99Ms"),
           cpuMicrosEach: of(side, "cpuMicrosPerAnswer"),
+          helperCpuMicrosEach: of(side, "helperCpuMicrosPerAnswer"),
           rssMiB: of(side, "rssMiB"),
           othersShare: of(side, "othersShare"),
         },

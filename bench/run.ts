@@ -19,6 +19,8 @@ import { openLoopBench } from "./open-loop.ts";
 import { profile } from "./profile.ts";
 import { routing } from "./routing.ts";
 import { qos } from "./qos.ts";
+import { scaleOut } from "./scale-out.ts";
+import { redis } from "./redis.ts";
 import { replay } from "./replay.ts";
 import { sinks } from "./sinks.ts";
 import { transforms } from "./transforms.ts";
@@ -40,6 +42,8 @@ const BENCHES: Record<string, (options: IngestOptions) => Promise<unknown>> = {
   log: () => script("log-append.ts"),
   growth,
   qos,
+  redis,
+  "scale-out": scaleOut,
   "log-growth": () => script("log-growth.ts"),
 };
 

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { backlogOf } from "../core/ingestion/backlog.ts";
-import type { LaneId } from "../core/ingestion/log.ts";
+import type { LaneId, Stream } from "../core/ingestion/log.ts";
 import { slotOf } from "../core/ingestion/log.ts";
 import type { SinkUse, TenantConfig } from "../core/ingestion/revision.ts";
 import { createDoor } from "../core/qps/door.ts";
@@ -88,6 +88,40 @@ describe("the watch", () => {
     await clock.advance(300);
     expect(state()).toBe(false);
     expect(logged.at(-1)).toContain("within its quota");
+    await end();
+  });
+
+  it("looks at whoever sends something, and at nobody else", async () => {
+    const tenants = [tenant({ backlogEvents: 10 }, sink("raw"))];
+    const door = createDoor({ tenants }, clock);
+    const quota = door.quotaOf(STREAM.tenantId)!;
+    let looks = 0;
+    const counted = {
+      bounds: (stream: Stream) => {
+        looks += 1;
+        return log.bounds(stream);
+      },
+      read: log.read.bind(log),
+      loadLane: log.loadLane.bind(log),
+    };
+    const end = watchBacklog({ log: counted, door, tenants: () => tenants, clock, logger });
+    const looksIn = async (ms: number): Promise<number> => {
+      const before = looks;
+      await clock.advance(ms);
+      return looks - before;
+    };
+    await clock.advance(1);
+    expect(looks).toBe(1);
+    expect(await looksIn(5_000)).toBe(0);
+    quota.enter(1);
+    expect(await looksIn(1_000)).toBe(4);
+    await appendMany(log, { count: 1, prefix: "more" });
+    quota.leave();
+    expect(await looksIn(300)).toBe(1);
+    expect(quota.isBehind).toBe(true);
+    await settle("raw", 11);
+    expect(await looksIn(1_000)).toBe(1);
+    expect(quota.isBehind).toBe(false);
     await end();
   });
 

@@ -3,6 +3,7 @@ import { backlogOf } from "../core/ingestion/backlog.ts";
 import type { IngestionLog } from "../core/ingestion/log.ts";
 import type { TenantConfig } from "../core/ingestion/revision.ts";
 import type { Door } from "../core/qps/door.ts";
+import type { TenantQuota } from "../core/qps/quota.ts";
 
 const ROUND_MS = 250;
 
@@ -16,7 +17,7 @@ export interface BacklogOptions {
 
 /**
  * Tells the door, a few times a second, which tenants with a quota of backlog are over it. Returns
- * what ends it. A look that fails leaves the door as it is.
+ * what ends it. A look that fails leaves the door as it is. Who is within its limits and sends nothing costs nothing.
  */
 export function watchBacklog(options: BacklogOptions): () => Promise<void> {
   const ended = new AbortController();
@@ -27,27 +28,45 @@ export function watchBacklog(options: BacklogOptions): () => Promise<void> {
   };
 }
 
-async function run({ log, door, tenants, clock, logger }: BacklogOptions, signal: AbortSignal): Promise<void> {
+async function run(options: BacklogOptions, signal: AbortSignal): Promise<void> {
+  let tenants: readonly TenantConfig[] = [];
+  let watched: Watched[] = [];
   while (!signal.aborted) {
-    for (const tenant of tenants()) {
-      const { backlogEvents = Number.POSITIVE_INFINITY, backlogBytes = Number.POSITIVE_INFINITY } = tenant.quota ?? {};
-      const quota = door.quotaOf(tenant.id);
-      if (
-        quota === undefined ||
-        (backlogEvents === Number.POSITIVE_INFINITY && backlogBytes === Number.POSITIVE_INFINITY)
-      )
-        continue;
-      try {
-        const { events, bytes } = await backlogOf(log, tenant);
-        const isBehind = events > backlogEvents || bytes > backlogBytes;
-        if (isBehind !== quota.isBehind)
-          logger.warn({ tenant_id: tenant.id, backlog_events: events }, isBehind ? CLOSED : OPEN);
-        quota.isBehind = isBehind;
-      } catch (err) {
-        logger.warn({ tenant_id: tenant.id, err }, "the backlog could not be read; trying again");
-      }
+    if (tenants !== options.tenants()) {
+      tenants = options.tenants();
+      watched = tenants.filter(hasLimit).map((tenant) => ({ tenant, calm: undefined }));
     }
-    await clock.sleep(ROUND_MS, signal);
+    for (const one of watched) await look(one, options);
+    await options.clock.sleep(ROUND_MS, signal);
+  }
+}
+
+interface Watched {
+  readonly tenant: TenantConfig;
+  /** The tenant's quota and requests when it was last seen within its limits: without new ones it stays so. */
+  calm: { readonly quota: TenantQuota; readonly entered: number } | undefined;
+}
+
+function hasLimit({ quota }: TenantConfig): boolean {
+  return quota?.backlogEvents !== undefined || quota?.backlogBytes !== undefined;
+}
+
+async function look(watched: Watched, { log, door, logger }: BacklogOptions): Promise<void> {
+  const { tenant, calm } = watched;
+  const quota = door.quotaOf(tenant.id);
+  if (quota === undefined) return;
+  const entered = quota.enteredAtRest;
+  if (entered !== undefined && calm?.entered === entered && calm.quota === quota) return;
+  const { backlogEvents = Number.POSITIVE_INFINITY, backlogBytes = Number.POSITIVE_INFINITY } = tenant.quota ?? {};
+  try {
+    const { events, bytes } = await backlogOf(log, tenant);
+    const isBehind = events > backlogEvents || bytes > backlogBytes;
+    if (isBehind !== quota.isBehind)
+      logger.warn({ tenant_id: tenant.id, backlog_events: events }, isBehind ? CLOSED : OPEN);
+    quota.isBehind = isBehind;
+    watched.calm = isBehind || entered === undefined ? undefined : { quota, entered };
+  } catch (err) {
+    logger.warn({ tenant_id: tenant.id, err }, "the backlog could not be read; trying again");
   }
 }
 

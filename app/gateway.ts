@@ -212,8 +212,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       // Of the log as a whole: told by one role alone, so that processes can be added up.
       // A log that can't be read is what metrics must tell of: without its figures, not without all others.
       if (duties.administers) {
-        await measureResting({ ...orphans, paused: () => paused })
-          .then(() => measureLedger({ log, metrics, logger }))
+        const once = lanesOnce(log);
+        await measureResting({ ...orphans, log: once, paused: () => paused })
+          .then(() => measureLedger({ log: once, metrics, logger }))
           .catch((error: unknown) => logger.warn({ error }, "the lanes could not be measured"));
       }
       if (sharingState && duties.takesEvents) metrics.sharing(sharingState());
@@ -257,6 +258,16 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       metrics.config.refused();
     },
     failed: failed.promise,
+  };
+}
+
+/** Reads all lanes at most once: there may be ten thousand. */
+function lanesOnce(log: ProcessLog): Pick<ProcessLog, "lanes" | "bounds" | "read"> {
+  let all: ReturnType<ProcessLog["lanes"]> | undefined;
+  return {
+    lanes: () => (all ??= log.lanes()),
+    bounds: (stream) => log.bounds(stream),
+    read: (stream, from, limits) => log.read(stream, from, limits),
   };
 }
 

@@ -73,16 +73,21 @@ export async function loadConfig(options: Omit<ParseOptions, "text" | "external"
 
 /** As `loadConfig`, for a text that stands in for the file. */
 export async function loadText(options: Omit<ParseOptions, "external">): Promise<ParseResult> {
-  const { source, substituted, folder } = readSource(options);
+  // A long text is read once: ten thousand tenants take a second.
+  const read = readSource(options);
+  const { source, substituted, folder } = read;
   const isReadable = source.syntax.every((problem) => problem.readable);
   const value = isReadable ? source.toValue() : undefined;
   const external = await inspectExternal({ value, substituted, plugins: options.plugins, folder });
-  return parseConfig({ ...options, external });
+  return parseRead(read, { ...options, external });
 }
 
 /** The configuration that a text stands for, or everything that is wrong with it. */
 export function parseConfig(options: ParseOptions): ParseResult {
-  const { source, substituted, unresolved, folder } = readSource(options);
+  return parseRead(readSource(options), options);
+}
+
+function parseRead({ source, substituted, unresolved, folder }: Read, options: ParseOptions): ParseResult {
   const syntax = source.syntax.map(({ readable: _, ...problem }) => ({ file: options.file, ...problem }));
   if (source.syntax.some((problem) => !problem.readable)) return refused(syntax, []);
   const missing = unresolved.map(({ path, message, hint }) => {
@@ -90,6 +95,8 @@ export function parseConfig(options: ParseOptions): ParseResult {
   });
   return interpret({ options, source, substituted, problems: [...syntax, ...missing], folder });
 }
+
+type Read = ReturnType<typeof readSource>;
 
 function readSource({ text, file, env }: Pick<ParseOptions, "text" | "file" | "env">) {
   const source = parseSource(text, file);
@@ -111,9 +118,10 @@ interface Interpretation {
 }
 
 function interpret({ options, source, substituted, problems, folder }: Interpretation): ParseResult {
-  const value = source.toValue() ?? {};
+  const written = source.toValue() ?? undefined;
+  const value = written ?? {};
   // A deploy that truncates before it writes must not look like a wish for no tenants at all.
-  if (source.toValue() === undefined || source.toValue() === null) {
+  if (written === undefined) {
     const hint = "write at least `tenants:`; `pulsegate config schema` tells what may stand in it";
     problems.push({ file: options.file, line: 1, column: 1, message: "the file is empty", hint });
   }

@@ -9,9 +9,16 @@ import type { TenantConfig } from "./revision.ts";
  * nothing and still keeps its events: it goes on if the sink comes back, and ends only when it is dropped.
  */
 export function isOrphan({ stream, sink }: LaneId, tenants: readonly TenantConfig[]): boolean {
-  const tenant = tenants.find(({ id }) => id === stream.tenantId);
-  return tenant?.sinks.every(({ id }) => id !== sink) ?? true;
+  let sinks = SINKS.get(tenants);
+  if (sinks === undefined) {
+    sinks = new Map(tenants.map((tenant) => [tenant.id, new Set(tenant.sinks.map(({ id }) => id))]));
+    SINKS.set(tenants, sinks);
+  }
+  return sinks.get(stream.tenantId)?.has(sink) !== true;
 }
+
+/** By the list of tenants: all lanes are asked about at each scrape, and there may be as many tenants. */
+const SINKS = new WeakMap<readonly TenantConfig[], ReadonlyMap<string, ReadonlySet<string>>>();
 
 export interface DropOptions {
   readonly lanes: Pick<LaneStore, "loadLane" | "dropLane">;

@@ -43,6 +43,7 @@ export class TenantQuota {
   readonly #events: Tokens | undefined;
   readonly #bytes: Tokens | undefined;
   #requests = 0;
+  #entered = 0;
   #isBehind = false;
 
   constructor(config: QuotaConfig, clock: Clock, share?: QuotaShare) {
@@ -62,6 +63,7 @@ export class TenantQuota {
     continueTokens(before.#events, this.#events, now);
     continueTokens(before.#bytes, this.#bytes, now);
     this.#isBehind = before.#isBehind;
+    this.#entered = before.#entered;
     return this;
   }
 
@@ -74,12 +76,18 @@ export class TenantQuota {
     this.#isBehind = isBehind;
   }
 
+  /** Requests let in so far, once none of them is under way any more; undefined before. */
+  get enteredAtRest(): number | undefined {
+    return this.#requests === 0 ? this.#entered : undefined;
+  }
+
   /** Refuses, or lets one request in, which must `leave`. Bytes known beforehand are charged at once. */
   enter(bytes: number): QuotaRefusal | undefined {
     const now = this.#clock.monotonic();
     const refusal = this.#refusal(now);
     if (refusal !== undefined) return refusal;
     this.#requests += 1;
+    this.#entered += 1;
     this.#events?.charge(now, 1);
     if (bytes > 0) this.#bytes?.charge(now, bytes);
     return undefined;

@@ -8,12 +8,13 @@ import { jsonSchemaOf, keysAt } from "./json-schema.ts";
 import type { JsonSchema } from "./json-schema.ts";
 import { inspectExternal, validatePlugins } from "./plugins.ts";
 import type { ExternalPlugins, PluginUsage } from "./plugins.ts";
+import { checkOrderings } from "./ordering.ts";
 import { problemsOfIssues, sortProblems } from "./problems.ts";
 import type { Problem } from "./problems.ts";
 import { draftOf, settingsOf } from "./revision.ts";
 import type { ProcessSettings, RevisionDraft } from "./revision.ts";
 import { checkRoutes } from "./routing.ts";
-import { ConfigSchema, NOT_SUPPORTED_YET } from "./schema.ts";
+import { ConfigSchema } from "./schema.ts";
 import type { ParsedConfig } from "./schema.ts";
 import { secretsOf, withoutSecrets } from "./secrets.ts";
 import { parseSource } from "./source.ts";
@@ -132,7 +133,6 @@ function interpret({ options, source, substituted, problems, folder }: Interpret
       base: [],
       value,
       keysAt: (path) => keysAt(fileSchema(), path),
-      onUnknownKey: (_path, key) => (Object.hasOwn(NOT_SUPPORTED_YET, key) ? NOT_SUPPORTED_YET[key] : undefined),
     }),
   );
   const plugins = validatePlugins({ ...options, source, substituted, value });
@@ -140,6 +140,7 @@ function interpret({ options, source, substituted, problems, folder }: Interpret
     ...plugins.problems,
     ...checkMeaning({ value, source, mode: options.mode, plugins }),
     ...checkRoutes({ value, source }),
+    ...checkOrderings({ value, source }),
   );
   const secrets = secretsOf({ value, schema: fileSchema(), substituted, plugins: plugins.uses });
   if (problems.length > 0 || parsed === undefined) return refused(problems, secrets, substituted);

@@ -36,8 +36,6 @@ export interface IssueContext {
   readonly value: unknown;
   /** Names that the schema knows in the mapping at a path (relative to `base`). */
   readonly keysAt: (path: Path) => readonly string[];
-  /** A special word on a key that the schema does not know. */
-  readonly onUnknownKey?: (path: Path, key: string) => string | undefined;
 }
 
 /** Turns what a schema found into problems with places and next steps. */
@@ -101,13 +99,11 @@ function missing(path: Path, context: IssueContext): Problem {
 function unknownKey(path: Path, key: string, context: IssueContext): Problem {
   const full = [...context.base, ...path];
   const where = formatPath(full);
-  const special = context.onUnknownKey?.(path, key);
-  const known = context.keysAt(path);
   return {
     file: context.source.file,
     ...context.source.placeOfKey(full, key),
-    message: `${where === "" ? "" : `${where}: `}${special ?? `unknown key "${key}"`}`,
-    hint: special === undefined ? suggestion(key, known) : `remove "${key}"`,
+    message: `${where === "" ? "" : `${where}: `}unknown key "${key}"`,
+    hint: suggestion(key, context.keysAt(path)),
   };
 }
 

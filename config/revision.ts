@@ -191,6 +191,7 @@ function sinkOf(sink: ParsedSink, path: Path, pluginAt: DraftOptions["pluginAt"]
     batch: { eventsMax: sink.batch.events_max, bytesMax: sink.batch.bytes_max, lingerMs: sink.batch.linger },
     windowEvents: sink.window_events,
     inFlightMax: sink.in_flight_max,
+    ordering: sink.ordering,
     backlog: sink.backlog,
   };
 }

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { NAME_PATTERN } from "../core/canonical/event.ts";
+import { orderingKeys } from "./ordering.ts";
 import { Quota } from "./quota.ts";
 import { routeKeys } from "./routing.ts";
 import { bytes, bytesPerSecond, duration, durationRange } from "./units.ts";
@@ -102,6 +103,7 @@ const Sink = z.strictObject({
     .optional()
     .describe("Names the lane; unique within the tenant. Defaults to the plugin's name. A new id starts a new lane."),
   ...routeKeys,
+  ...orderingKeys,
   transform: z
     .array(Transform)
     .prefault([])
@@ -347,11 +349,3 @@ export const ConfigSchema = z.strictObject({
 });
 
 export type ParsedConfig = z.output<typeof ConfigSchema>;
-
-/**
- * Keys that the documents describe and this version can't honour. Taking them silently would leave a
- * user believing in a protection or a filter that isn't there.
- */
-export const NOT_SUPPORTED_YET: Readonly<Record<string, string>> = {
-  ordering: "ordering by key is not supported yet",
-};

@@ -108,6 +108,11 @@ export interface SinkPlugin {
    * again until the guilty event stands alone.
    */
   sendBatch?(events: readonly CanonicalEvent[], ctx: PluginContext): Promise<readonly SinkOutcome[]>;
+  /**
+   * A batch is stored in its order, and nothing of it behind an event that is answered with `retry`. Then
+   * one batch may hold several events that `ordering` keeps in order; without it, it holds one of each key.
+   */
+  keepsOrder?: boolean;
   /** Connection test, read-only for the target's data. Rejects with the reason. */
   check?(signal: AbortSignal): Promise<void>;
   /** Waits for what is under way and lets go of connections; may come twice. */

@@ -22,6 +22,8 @@ export interface Delivery {
   /** The highest of the events' attempts. */
   readonly attempt: number;
   readonly calls: Calls;
+  /** Some of the events must not be taken before others of them: what comes after one that is to be tried again is not tried. */
+  readonly inOrder: boolean;
   /** For each call to the sink. */
   readonly timeoutMs: number;
   /** After each call to the sink. */
@@ -55,7 +57,7 @@ export async function deliver(delivery: Delivery): Promise<(Verdict | undefined)
       continue;
     }
     answer.forEach((verdict, i) => (verdicts[from + i] = verdict));
-    if (!answer.some(isAlive)) break;
+    if (!(delivery.inOrder ? answer.every(isAlive) : answer.some(isAlive))) break;
   }
   return verdicts;
 }

@@ -1,6 +1,6 @@
 import { type JobLaneOrder, type JobOrder, NOT_SELECTED } from "../core/ingestion/jobs.ts";
 import { countsOf, settledOf } from "../core/ingestion/job-counts.ts";
-import type { Gap, Slot } from "../core/ingestion/lane-window.ts";
+import type { Gap, Slot } from "../core/ingestion/lane-slot.ts";
 import type { LaneState, LogEntry, ReadLimits } from "../core/ingestion/log.ts";
 import { settlementOf } from "../core/ingestion/settle.ts";
 import { TokenBucket } from "../core/qps/token-bucket.ts";

@@ -6,6 +6,9 @@ import type { LaneOptions } from "./lane-options.ts";
 export const FEW = 16;
 /** Distinct events that are tried, one by one, before a sink that takes none of them is believed to be out. */
 const WITNESSES_MAX = 64;
+/** How far is read for them while the sink is out, past events that wait behind others of their keys. */
+const SOUGHT_MAX = 512;
+const SOUGHT_BYTES_MAX = 1024 * 1024;
 
 interface Parts {
   readonly options: LaneOptions;
@@ -30,12 +33,17 @@ export function readLimits({ options, window, lane }: Parts): ReadLimits | undef
   }
   const few = isOut ? FEW - window.unsettled : window.size === 0 ? FEW : 0;
   if (hasRoom && few > 0) return { entries: few, bytes: 1 };
-  return mayReadWitness({ options, window }) ? { entries: 1, bytes: 1 } : undefined;
+  if (!mayReadWitness({ options, window })) return undefined;
+  window.seekWitness();
+  return { entries: 1, bytes: 1 };
 }
 
 /** Beyond all room, one event at a time, as long as nothing else can show whether the target works. */
 function mayReadWitness({ options, window }: Omit<Parts, "lane">): boolean {
   const { use, target } = options;
-  const unsettledMax = target.breaker === "closed" ? use.windowEvents + FEW : WITNESSES_MAX;
-  return window.unsettled < unsettledMax && window.needsWitness(target.aliveCount);
+  const { unsettled } = window;
+  if (target.breaker === "closed") return unsettled < use.windowEvents + FEW && window.needsWitness(target.aliveCount);
+  const mayPass = unsettled < SOUGHT_MAX && window.bytes < SOUGHT_BYTES_MAX;
+  const tried = unsettled - (mayPass ? window.count("parked") : 0);
+  return tried < WITNESSES_MAX && window.needsWitness(target.aliveCount);
 }

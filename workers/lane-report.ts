@@ -1,5 +1,5 @@
 import { fingerprintOf } from "../core/ingestion/dead-letters.ts";
-import type { Slot } from "../core/ingestion/lane-window.ts";
+import type { Slot } from "../core/ingestion/lane-slot.ts";
 import { FAILED_AGAIN, NOT_SELECTED } from "../core/ingestion/jobs.ts";
 import type { DeadLetter, LaneCommit } from "../core/ingestion/log.ts";
 import type { Settled } from "../core/ingestion/settle.ts";

@@ -1,7 +1,9 @@
-import type { LaneWindow, Slot } from "../core/ingestion/lane-window.ts";
+import type { Slot } from "../core/ingestion/lane-slot.ts";
+import type { LaneWindow } from "../core/ingestion/lane-window.ts";
 import { isAlive, type Verdict } from "./delivery.ts";
 import type { LaneOptions } from "./lane-options.ts";
 import type { LaneReport } from "./lane-report.ts";
+import { isCrowded, verdictsInOrder } from "./ordering.ts";
 import { judge, type Round } from "./retry.ts";
 
 export interface RoundEnd {
@@ -27,8 +29,10 @@ export function applyRound({ options, window, report }: Parts, end: RoundEnd): v
   // A suspect that fails alone again says nothing about the target, unless it was sent to ask just that.
   const telling = end.probe || slots.some((slot) => slot.attempts === 0);
   if (alive) target.alive(end.tookMs);
-  const round: Round = { sent: slots.length, alive, aliveBefore, aliveAfter: target.aliveCount };
-  slots.forEach((slot, i) => applyVerdict(slot, verdicts[i]));
+  const crowded = use.ordering !== undefined && isCrowded(window, use);
+  const round: Round = { sent: slots.length, alive, aliveBefore, aliveAfter: target.aliveCount, crowded };
+  const counted = use.ordering === undefined ? verdicts : verdictsInOrder(slots, verdicts);
+  slots.forEach((slot, i) => applyVerdict(slot, counted[i]));
   report.round(slots);
   if (!alive) tellTarget(options, verdicts, { telling, probe: end.probe });
 

@@ -1,4 +1,4 @@
-import type { Gap, Slot } from "../core/ingestion/lane-window.ts";
+import type { Gap, Slot } from "../core/ingestion/lane-slot.ts";
 import type { LaneCommit, LogEntry, LogReader, ReadLimits, Stream } from "../core/ingestion/log.ts";
 import { type Settled, settlementOf } from "../core/ingestion/settle.ts";
 

@@ -1,4 +1,5 @@
-import { LaneWindow, type Slot } from "../core/ingestion/lane-window.ts";
+import type { Slot } from "../core/ingestion/lane-slot.ts";
+import { type BatchLimits, LaneWindow } from "../core/ingestion/lane-window.ts";
 import type { Claim, LaneId, ReadLimits } from "../core/ingestion/log.ts";
 import { fullJitterMs } from "../core/qps/backoff.ts";
 import { Alarm } from "./alarm.ts";
@@ -11,6 +12,7 @@ import type { LaneOptions, LaneView } from "./lane-options.ts";
 import type { TurnRequest } from "./live-turns.ts";
 import { LaneReport } from "./lane-report.ts";
 import { applyRound } from "./lane-round.ts";
+import { keyOfOrdering, takesFollowers } from "./ordering.ts";
 import type { Target } from "./target.ts";
 
 /** Events of one run of the chain; bounds what transforms do side by side. */
@@ -60,6 +62,7 @@ export class LaneRunner {
       cursor: state.cursor,
       eventsMax: use.windowEvents,
       bytesMax: use.batch.bytesMax * WINDOW_BATCHES,
+      keyOf: keyOfOrdering(use.ordering),
     });
     this.#calls = new Calls(deps.timers);
     this.#report = new LaneReport(options);
@@ -282,7 +285,8 @@ export class LaneRunner {
   #startDelivery(): void {
     const { target, use, job, deps } = this.#options;
     if (this.#delivering || this.#window.count("ready") === 0) return;
-    const limits = { eventsMax: this.#batchMax(), bytesMax: use.batch.bytesMax };
+    const followers = takesFollowers(use.ordering, target.host.instance);
+    const limits = { eventsMax: this.#batchMax(), bytesMax: use.batch.bytesMax, followers };
     // What is being read from the end joins the batch that it was gathered for.
     const isFull = this.#window.hasBatch(limits);
     if (!isFull && (this.#gathers || (this.#keepsUp && this.#reading))) return;
@@ -295,13 +299,13 @@ export class LaneRunner {
     this.#delivering = true;
     // What full batches leave over goes right after them.
     if (!isFull) this.#gatherUntil = this.#now() + use.batch.lingerMs;
-    void this.#deliver(slots, isProbe);
+    void this.#deliver(slots, { probe: isProbe, inOrder: followers });
   }
 
-  #turnRequest({ eventsMax }: { readonly eventsMax: number }): TurnRequest {
+  #turnRequest(limits: BatchLimits): TurnRequest {
     const { lane, weight } = this.#options;
     const kibEach = this.#window.bytes / this.#window.size / 1024;
-    const cost = Math.min(this.#window.count("ready"), eventsMax) * (1 + kibEach);
+    const cost = Math.min(this.#window.sendable(limits), limits.eventsMax) * (1 + kibEach);
     return { tenantId: lane.stream.tenantId, weight, cost };
   }
 
@@ -311,7 +315,7 @@ export class LaneRunner {
     return target.host.instance?.sendBatch === undefined ? Math.min(SENDS_MAX, eventsMax) : eventsMax;
   }
 
-  async #deliver(slots: readonly Slot[], probe: boolean): Promise<void> {
+  async #deliver(slots: readonly Slot[], { probe, inOrder }: { probe: boolean; inOrder: boolean }): Promise<void> {
     const { target, deps, job } = this.#options;
     const startedAt = this.#now();
     if (job === undefined) deps.turns.enter();
@@ -326,6 +330,7 @@ export class LaneRunner {
       host: target.host,
       events,
       attempt,
+      inOrder,
       calls: this.#calls,
       timeoutMs: target.timeoutMs(probe),
       onCall: (count, ms) => this.#report.call(count, ms),

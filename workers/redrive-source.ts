@@ -1,5 +1,5 @@
 import { FAILED_AGAIN } from "../core/ingestion/jobs.ts";
-import type { Gap, Slot, SlotOutcome } from "../core/ingestion/lane-window.ts";
+import type { Gap, Slot, SlotOutcome } from "../core/ingestion/lane-slot.ts";
 import type { DeadLetter, LaneId, LogEntry, Redriven } from "../core/ingestion/log.ts";
 import { JobSource, type JobSourceOptions, notSelected, type Range } from "./job-source.ts";
 import type { LaneSource, Stamp } from "./lane-source.ts";

@@ -1,4 +1,4 @@
-import type { Gap } from "../core/ingestion/lane-window.ts";
+import type { Gap } from "../core/ingestion/lane-slot.ts";
 import type { LogEntry } from "../core/ingestion/log.ts";
 import { JobSource, notSelected, type Range } from "./job-source.ts";
 

@@ -1,5 +1,5 @@
 import type { Random } from "../core/environment.ts";
-import type { Slot } from "../core/ingestion/lane-window.ts";
+import type { Slot } from "../core/ingestion/lane-slot.ts";
 import type { RetryPolicy } from "../core/ingestion/revision.ts";
 import { fullJitterMs } from "../core/qps/backoff.ts";
 import type { Verdict } from "./delivery.ts";
@@ -12,6 +12,8 @@ export interface Round {
   /** The target's count of signs of life before the round, and after it. */
   readonly aliveBefore: number;
   readonly aliveAfter: number;
+  /** No other event can be tried: the lane is full of those that wait behind failing ones of their keys. */
+  readonly crowded: boolean;
 }
 
 export type Decision =
@@ -26,6 +28,8 @@ export type Decision =
  * - Failed while neighbours in the round passed: counts.
  * - Failed alone (or said to be an outage amid neighbours that passed): counts at its next failure,
  *   if the target gave a sign of life between the two.
+ * - Failed alone with no sign of life since: counts only if it is known to fail and holds up all others
+ *   that could give one, because they wait behind it or another like it (`ordering`).
  * - Failed with its whole batch: counts for nobody. The events go on in halves, until the one that
  *   spoils the batch stands alone.
  */
@@ -42,7 +46,8 @@ export function judge(options: {
     return slot.attempts === 0 ? { type: "again" } : later();
   }
   const proven = slot.failedAloneAt !== undefined && round.aliveBefore > slot.failedAloneAt ? 1 : 0;
-  const counts = round.alive && !verdict.unavailable;
+  const isKnown = round.crowded && slot.attempts > 0 && proven === 0;
+  const counts = (round.alive || isKnown) && !verdict.unavailable;
   slot.attempts += proven + (counts ? 1 : 0);
   slot.failedAloneAt = counts ? undefined : round.aliveAfter;
   if (slot.attempts >= policy.attempts) return { type: "dead" };

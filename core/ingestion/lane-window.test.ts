@@ -1,7 +1,8 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { CanonicalEvent } from "../canonical/event.ts";
-import { LaneWindow, type Slot } from "./lane-window.ts";
+import type { Slot } from "./lane-slot.ts";
+import { LaneWindow } from "./lane-window.ts";
 import type { DeadLetter, LogEntry } from "./log.ts";
 import { settlementOf } from "./settle.ts";
 

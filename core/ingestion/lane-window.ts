@@ -1,56 +1,24 @@
 import type { CanonicalEvent } from "../canonical/event.ts";
+import type { KeyOf } from "../canonical/payload-key.ts";
 import { Fifo, MinHeap } from "../qps/queue.ts";
-import type { Attempt, DeadLetter, LogEntry } from "./log.ts";
-
-export type SlotState = "fresh" | "preparing" | "ready" | "sending" | "waiting" | "settled" | "dropped";
-
-export type SlotOutcome =
-  | { readonly type: "delivered" }
-  | { readonly type: "filtered"; readonly reason: string }
-  | { readonly type: "dead"; readonly deadLetter: DeadLetter }
-  | { readonly type: "erased" };
-
-/** A run of sequences `sequence ≤ s < to` with nothing to deliver, and what they are settled as. */
-export interface Gap {
-  readonly sequence: number;
-  readonly to: number;
-  readonly outcome: Extract<SlotOutcome, { type: "filtered" | "erased" }>;
-}
-
-/** One event between read and commit. */
-export interface Slot {
-  readonly sequence: number;
-  /** One past the last sequence that it stands for: more than one only where there is nothing to deliver. */
-  readonly to: number;
-  readonly receivedAt: number;
-  /** Monotonic milliseconds. */
-  readonly readAt: number;
-  /** Canonical bytes as accepted; let go once settled. */
-  bytes: Buffer;
-  /** What a batch's size counts. */
-  size: number;
-  /** After the transform chain. */
-  event: CanonicalEvent | undefined;
-  state: SlotState;
-  /** Monotonic milliseconds, while waiting. */
-  dueAt: number;
-  /** Times sent or transformed, whatever came of it. */
-  tries: number;
-  /** Tries that count against the limit: those that failed while the sink worked for others. */
-  attempts: number;
-  /** The target's count of signs of life when this event last failed alone. */
-  failedAloneAt: number | undefined;
-  /** Sent with at most so many, itself included: halves when a whole batch fails, to find the guilty one. */
-  togetherMax: number;
-  history: Attempt[];
-  outcome: SlotOutcome | undefined;
-}
+import { KeyLines } from "./key-line.ts";
+import { type Gap, newSlot, type Slot, type SlotOutcome, type SlotState } from "./lane-slot.ts";
+import type { LogEntry } from "./log.ts";
 
 export interface WindowOptions {
   /** The lane's cursor: the first sequence to read. */
   readonly cursor: number;
   readonly eventsMax: number;
   readonly bytesMax: number;
+  /** Events of one key are sent one after another; absent: each for itself. */
+  readonly keyOf?: KeyOf | undefined;
+}
+
+export interface BatchLimits {
+  readonly eventsMax: number;
+  readonly bytesMax: number;
+  /** Whether a batch may hold several events of one key, in order. */
+  readonly followers?: boolean;
 }
 
 const NOTHING = Buffer.alloc(0);
@@ -69,6 +37,7 @@ export class LaneWindow {
   readonly #counts: Record<SlotState, number> = {
     fresh: 0,
     preparing: 0,
+    parked: 0,
     ready: 0,
     sending: 0,
     waiting: 0,
@@ -79,6 +48,11 @@ export class LaneWindow {
   #bytes = 0;
   #collected = 0;
   #untried = 0;
+  readonly #lines = new KeyLines();
+  /** Events ready that waited for another of their key: they are not to wait for company as well. */
+  #released = 0;
+  /** Unsettled events that the search for a witness has come to: they are not given up, or it would never end. */
+  #sought = 0;
 
   constructor(options: WindowOptions) {
     this.#options = options;
@@ -148,16 +122,17 @@ export class LaneWindow {
   }
 
   #pushEntry(entry: LogEntry, readAt: number): void {
-    const slot = newSlot(entry, readAt);
+    const slot = newSlot(entry, readAt, { key: this.#options.keyOf?.(entry.bytes) });
     this.#nextRead = slot.to;
     this.#bytes += entry.bytes.length;
+    this.#lines.join(slot);
     this.#slots.push(slot);
     this.#counts.fresh += 1;
     this.#fresh.push(slot);
   }
 
   #pushGap({ sequence, to, outcome }: Gap, readAt: number): void {
-    const slot = newSlot({ sequence, receivedAt: 0, bytes: NOTHING }, readAt, to);
+    const slot = newSlot({ sequence, receivedAt: 0, bytes: NOTHING }, readAt, { to });
     slot.state = "settled";
     slot.outcome = outcome;
     this.#counts.settled += 1;
@@ -189,14 +164,17 @@ export class LaneWindow {
   prepared(slot: Slot, event: CanonicalEvent, size: number): void {
     slot.event = event;
     slot.size = size;
-    this.#move(slot, "ready");
-    this.#ready.push(slot);
+    this.#requeue(slot);
   }
 
-  /** Whether a full batch is ready. Bytes are those of all events held: rather too soon than too late. */
-  hasBatch(limits: { readonly eventsMax: number; readonly bytesMax: number }): boolean {
-    const { ready } = this.#counts;
-    return ready >= limits.eventsMax || this.#bytes >= limits.bytesMax;
+  /** Whether a batch is ready that gains nothing by waiting: it is full, say. Bytes are those of all events held: rather too soon than too late. */
+  hasBatch(limits: BatchLimits): boolean {
+    return this.#released > 0 || this.sendable(limits) >= limits.eventsMax || this.#bytes >= limits.bytesMax;
+  }
+
+  /** Events that could go with the next batches; those that wait for a failing one of their key are counted, too. */
+  sendable({ followers }: Pick<BatchLimits, "followers">): number {
+    return this.#counts.ready + (followers ? this.#counts.parked : 0);
   }
 
   /** Whether no event has failed that is still to be delivered. */
@@ -205,7 +183,7 @@ export class LaneWindow {
   }
 
   /** The next batch, at least one event if any is ready. Each must come back by `settle`, `retryAt` or `giveBack`. */
-  takeBatch(limits: { readonly eventsMax: number; readonly bytesMax: number }): Slot[] {
+  takeBatch(limits: BatchLimits): Slot[] {
     const batch: Slot[] = [];
     let together = limits.eventsMax;
     let bytes = 0;
@@ -218,6 +196,13 @@ export class LaneWindow {
       this.#move(slot, "sending");
       batch.push(slot);
       together = Math.min(together, slot.togetherMax);
+      // At the end, so that a key with many events takes turns with the others.
+      if (limits.followers && slot.behind?.state === "parked") this.#makeReady(slot.behind);
+    }
+    // Those that found no room are the last ones: they wait for what is in the batch.
+    for (let slot = this.#ready.last(); slot?.ahead !== undefined; slot = this.#ready.last()) {
+      this.#ready.pop();
+      this.#move(slot, "parked");
     }
     return batch;
   }
@@ -250,6 +235,11 @@ export class LaneWindow {
     slot.event = undefined;
     slot.outcome = outcome;
     this.#move(slot, "settled");
+    this.#sought = 0;
+    const next = this.#lines.leave(slot);
+    if (next === undefined) return;
+    next.hasWaited = true;
+    if (next.state === "parked") this.#makeReady(next);
   }
 
   /** When the next waiting event is due. */
@@ -288,11 +278,16 @@ export class LaneWindow {
     if (this.#counts.fresh + this.#counts.preparing + this.#counts.sending > 0) return false;
     let isUnproven = false;
     for (const slot of this.#slots) {
-      if (slot.state === "settled") continue;
+      if (slot.state === "settled" || slot.state === "parked") continue;
       if (slot.tries === 0) return false;
       isUnproven ||= slot.failedAloneAt === aliveCount;
     }
     return isUnproven;
+  }
+
+  /** One more event is to be read, beyond all room, in search of one that could be tried. */
+  seekWitness(): void {
+    this.#sought = this.unsettled + 1;
   }
 
   /**
@@ -300,10 +295,13 @@ export class LaneWindow {
    * read again later. One that was never tried stays in any case: it tells most about the target.
    */
   shed(keep: number): void {
-    for (let slot = this.#slots.last(); slot !== undefined && this.unsettled > keep; slot = this.#slots.last()) {
-      if (this.#counts.fresh + this.#untried <= 1 || slot.tries > 0) return;
-      if (slot.state !== "fresh" && slot.state !== "ready") return;
+    const kept = this.#counts.parked > 0 ? Math.max(keep, this.#sought) : keep;
+    for (let slot = this.#slots.last(); slot !== undefined && this.unsettled > kept; slot = this.#slots.last()) {
+      const isLastUntried = slot.state !== "parked" && this.#counts.fresh + this.#untried <= 1;
+      if (isLastUntried || slot.tries > 0) return;
+      if (slot.state !== "fresh" && slot.state !== "ready" && slot.state !== "parked") return;
       this.#slots.pop();
+      this.#lines.leave(slot);
       this.#uncount(slot);
       this.#bytes -= slot.bytes.length;
       this.#nextRead = slot.sequence;
@@ -319,43 +317,32 @@ export class LaneWindow {
   }
 
   #requeue(slot: Slot): void {
-    const state = slot.event === undefined ? "fresh" : "ready";
-    this.#move(slot, state);
-    (state === "fresh" ? this.#fresh : this.#ready).push(slot);
+    if (slot.event === undefined) {
+      this.#move(slot, "fresh");
+      this.#fresh.push(slot);
+    } else if (slot.ahead === undefined) this.#makeReady(slot);
+    else this.#move(slot, "parked");
+  }
+
+  #makeReady(slot: Slot): void {
+    this.#move(slot, "ready");
+    this.#ready.push(slot);
   }
 
   /** Called before anything counts a try. */
   #uncount(slot: Slot): void {
     this.#counts[slot.state] -= 1;
     if (slot.state === "ready" && slot.tries === 0) this.#untried -= 1;
+    if (slot.state === "ready" && slot.hasWaited) this.#released -= 1;
   }
 
   #move(slot: Slot, state: SlotState): void {
     this.#uncount(slot);
     this.#counts[state] += 1;
     if (state === "ready" && slot.tries === 0) this.#untried += 1;
+    if (state === "ready" && slot.hasWaited) this.#released += 1;
     slot.state = state;
   }
-}
-
-function newSlot(entry: LogEntry, readAt: number, to = entry.sequence + 1): Slot {
-  return {
-    sequence: entry.sequence,
-    to,
-    receivedAt: entry.receivedAt,
-    readAt,
-    bytes: entry.bytes,
-    size: entry.bytes.length,
-    event: undefined,
-    state: "fresh",
-    dueAt: 0,
-    tries: 0,
-    attempts: 0,
-    failedAloneAt: undefined,
-    togetherMax: Number.POSITIVE_INFINITY,
-    history: [],
-    outcome: undefined,
-  };
 }
 
 /** Queues are not searched when an event leaves them by another way: what is stale is skipped here. */

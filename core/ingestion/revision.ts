@@ -102,6 +102,8 @@ export interface SinkUse extends PluginUse {
   readonly windowEvents: number;
   /** Deliveries at one time, over all partitions of one worker; found by trying, up to this. */
   readonly inFlightMax?: number | undefined;
+  /** Which events reach the sink in the log's order; none need to when undefined. */
+  readonly ordering?: Ordering | undefined;
   /** Whether the lane's backlog counts for the tenant's quota; `refuse` when undefined. */
   readonly backlog?: "refuse" | "ignore" | undefined;
   /** Which of the tenant's events the sink gets; every one when undefined. */
@@ -109,6 +111,9 @@ export interface SinkUse extends PluginUse {
   /** Applied for this sink alone, after the tenant's own transforms and the route. */
   readonly transforms?: readonly PluginUse[] | undefined;
 }
+
+/** `stream`: all of a stream, one after another. Otherwise those with one value at a JSON pointer into the payload. */
+export type Ordering = "stream" | { readonly key: string };
 
 /** An event must pass all that is given. */
 export interface RouteRule {

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import type { Slot, SlotOutcome } from "./lane-window.ts";
+import type { Slot, SlotOutcome } from "./lane-slot.ts";
 import type { DeadLetter } from "./log.ts";
 import { settlementOf } from "./settle.ts";
 

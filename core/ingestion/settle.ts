@@ -1,4 +1,4 @@
-import type { Slot } from "./lane-window.ts";
+import type { Slot } from "./lane-slot.ts";
 import type { DeadLetter, Settlement, SettlementException } from "./log.ts";
 
 export interface Settled {

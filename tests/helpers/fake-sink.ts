@@ -17,7 +17,7 @@ export class FakeSink {
   instances = 0;
 
   /** `single`: without `sendBatch`. */
-  definition(name: string, options: { readonly single?: boolean } = {}): SinkDefinition {
+  definition(name: string, options: { readonly single?: boolean; readonly keepsOrder?: boolean } = {}): SinkDefinition {
     return {
       kind: "sink",
       name,
@@ -25,7 +25,9 @@ export class FakeSink {
       summary: "Does what a test says",
       create: () => {
         this.instances += 1;
-        return this.#plugin(name, options.single === true);
+        const plugin = this.#plugin(name, options.single === true);
+        if (options.keepsOrder === true) plugin.keepsOrder = true;
+        return plugin;
       },
     };
   }

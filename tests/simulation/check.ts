@@ -47,7 +47,10 @@ async function checkLane(run: Run, lane: LaneId): Promise<void> {
   if (state === undefined) throw new Error(`${laneKey(lane)} was never opened`);
   if (state.start !== 0) throw new Error(`${laneKey(lane)} starts at ${state.start}: it owes its sink every event`);
   const entries = await log.read(lane.stream, 0, { entries: 1_000_000, bytes: 1 << 30 });
-  if (run.plan.profile === "neighbour" && lane.stream.tenantId === "calm") checkOrder(run, lane, entries);
+  const { ordering } = sinkOf(run, lane);
+  const isCalm = run.plan.profile === "neighbour" && lane.stream.tenantId === "calm";
+  if (isCalm && (ordering === undefined || ordering === "stream")) checkOrder(run, lane, entries);
+  if (ordering !== undefined) checkKeys(run, lane, entries);
   const counts: Record<Outcome, number> = { delivered: 0, filtered: 0, dead: 0, erased: 0 };
   for (const { sequence, bytes } of entries.slice(0, state.cursor)) {
     const eventId = decodeEvent(bytes).event_id;
@@ -75,6 +78,38 @@ function checkOrder(run: Run, lane: LaneId, entries: readonly LogEntry[]): void 
   const order = [...stored.keys()].filter((id) => own.has(id));
   const due = [...own].filter((id) => stored.has(id));
   if (order.join() !== due.join()) throw new Error(`${laneKey(lane)}: the target has the events in another order`);
+}
+
+/**
+ * Once the target has taken or refused an event, none before it of its key comes any more; only another
+ * owner of the lane begins anew from its cursor, and then nothing is taken whose elders have not been.
+ */
+function checkKeys(run: Run, lane: LaneId, entries: readonly LogEntry[]): void {
+  const isByKey = sinkOf(run, lane).ordering !== "stream";
+  const keys = new Map(run.plan.events.map(({ id, key }) => [id, key]));
+  const lines = new Map<string, string[]>();
+  for (const id of entries.map(({ bytes }) => decodeEvent(bytes).event_id)) {
+    const key = isByKey ? keys.get(id) : "all";
+    if (key !== undefined) lines.set(key, [...(lines.get(key) ?? []), id]);
+  }
+  const { tries } = targetOf(run, lane);
+  for (const line of lines.values()) {
+    const places = new Map(line.map((id, place) => [id, place]));
+    const done = new Set<string>();
+    let furthest = -1;
+    for (const { id, end } of tries) {
+      const place = places.get(id);
+      if (place === undefined) continue;
+      if (!run.plan.moves && place < furthest) throw new Error(`${laneKey(lane)}: ${id} came after ${line[furthest]}`);
+      if (end === "retry") continue;
+      furthest = Math.max(furthest, place);
+      done.add(id);
+      const missing = line
+        .slice(0, place)
+        .find((other) => !done.has(other) && outcomeDue(run, lane, other) === "delivered");
+      if (missing !== undefined) throw new Error(`${laneKey(lane)}: ${id} came before ${missing}`);
+    }
+  }
 }
 
 function checkLetter(
@@ -135,10 +170,9 @@ function checkSchedule(run: Run, tenant: TenantPlan, sink: SinkPlan, target: Tar
 
 /** How many batches the largest backlog of a healthy lane may make: events of about the same time. */
 function burstRounds(run: Run, tenant: TenantPlan, sink: SinkPlan): number {
-  const perRound = Math.min(
-    sink.batches ? sink.batch.eventsMax : Math.min(16, sink.batch.eventsMax),
-    sink.windowEvents,
-  );
+  const batchMax = sink.batches ? sink.batch.eventsMax : Math.min(16, sink.batch.eventsMax);
+  // Those of one key may have to go one by one.
+  const perRound = sink.ordering === undefined ? Math.min(batchMax, sink.windowEvents) : 1;
   const times = run.plan.events.filter(({ tenantId }) => tenantId === tenant.id).map(({ at }) => at);
   let most = 0;
   for (const time of times) {

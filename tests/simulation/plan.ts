@@ -1,5 +1,5 @@
 import type { Random } from "../../core/environment.ts";
-import type { BatchPolicy, RetryPolicy } from "../../core/ingestion/revision.ts";
+import type { BatchPolicy, Ordering, RetryPolicy } from "../../core/ingestion/revision.ts";
 import type { MemoryFaults } from "../../drivers/memory/index.ts";
 import { seededRandom } from "../helpers/sim-clock.ts";
 
@@ -43,6 +43,9 @@ export interface SinkPlan {
   readonly retry: RetryPolicy;
   readonly batch: BatchPolicy;
   readonly windowEvents: number;
+  readonly ordering: Ordering | undefined;
+  /** Whether a batch is taken in its order, and nothing behind an event that is not taken. */
+  readonly keepsOrder: boolean;
 }
 
 export interface Outage {
@@ -69,6 +72,8 @@ export interface EventPlan {
   readonly tenantId: string;
   readonly partition: number;
   readonly at: number;
+  /** At `/k` of the payload. */
+  readonly key: string | undefined;
 }
 
 export const ATTEMPTS = 8;
@@ -77,9 +82,10 @@ const LOAD_MS = 8_000;
 /** The same seed gives the same plan. */
 export function planOf(seed: number): Plan {
   const random = seededRandom(seed * 7919 + 1);
+  const orderRandom = seededRandom(seed * 6301 + 5);
   const profile = PROFILES[seed % PROFILES.length] as Profile;
-  const drafts = ["noisy", "calm"].map((id) => tenantDraft(id, random));
-  const events = drafts.flatMap((tenant) => eventsOf(tenant, random));
+  const drafts = ["noisy", "calm"].map((id) => withOrdering(tenantDraft(id, random), orderRandom));
+  const events = drafts.flatMap((tenant) => eventsOf(tenant, random)).map((event) => withKey(event, orderRandom));
   const tenants = drafts.map((tenant) => {
     const own = events.filter(({ tenantId }) => tenantId === tenant.id).map(({ id }) => id);
     return withFaults(tenant, {
@@ -126,11 +132,28 @@ function tenantDraft(id: string, random: Random): TenantDraft {
     retry: { attempts: ATTEMPTS, backoffMinMs: 20, backoffMaxMs: 1_000, timeoutMs: 1_000 },
     batch: { eventsMax: pick(random, [1, 3, 10, 100]), bytesMax: 1 << 20, lingerMs: pick(random, [0, 10, 200]) },
     windowEvents: pick(random, [8, 40, 400]),
+    ordering: undefined,
+    keepsOrder: false,
   }));
   return { id, partitions: int(random, 1, 2), sinks };
 }
 
-function eventsOf({ id: tenantId, partitions }: TenantDraft, random: Random): EventPlan[] {
+/** Half of the sinks ask for some order. */
+function withOrdering(tenant: TenantDraft, random: Random): TenantDraft {
+  const sinks = tenant.sinks.map((sink) => {
+    const ordering = pick<Ordering | undefined>(random, [undefined, undefined, undefined, BY_KEY, BY_KEY, "stream"]);
+    return { ...sink, ordering, keepsOrder: sink.batches && random() < 0.5 };
+  });
+  return { ...tenant, sinks };
+}
+
+const BY_KEY = { key: "/k" };
+
+function withKey(event: Omit<EventPlan, "key">, random: Random): EventPlan {
+  return { ...event, key: pick(random, ["a", "a", "b", "c", undefined]) };
+}
+
+function eventsOf({ id: tenantId, partitions }: TenantDraft, random: Random): Omit<EventPlan, "key">[] {
   // Single events and bursts, so that batches of all sizes come about.
   return times(int(random, 5, 25), (burst) => {
     const at = int(random, 0, LOAD_MS);
@@ -153,12 +176,25 @@ function withFaults(tenant: TenantDraft, { profile, own, random }: FaultOptions)
   const sinks = tenant.sinks.map((sink) => ({
     ...sink,
     outages: hasOutages ? outagesOf(random) : [],
-    faults: hasPoison ? assign(own, random, (): SinkFault | undefined => sinkFault(random)) : new Map(),
+    faults: hasPoison
+      ? faultsOf(
+          sink,
+          assign(own, random, () => sinkFault(random)),
+        )
+      : new Map<string, SinkFault>(),
   }));
   const transform = hasPoison
     ? assign(own, random, (): TransformFault | undefined => transformFault(random))
     : new Map();
   return { ...tenant, sinks, transform };
+}
+
+/** Where nothing may pass an event that fails, nothing tells it from an outage: it blocks its lane until someone acts. */
+function faultsOf({ ordering }: SinkPlan, faults: ReadonlyMap<string, SinkFault>): Map<string, SinkFault> {
+  const isBlocking = ({ kind }: SinkFault) => kind === "retry" || kind === "throw" || kind === "hang";
+  return new Map(
+    [...faults].map(([id, fault]) => [id, ordering === "stream" && isBlocking(fault) ? { kind: "error" } : fault]),
+  );
 }
 
 function outagesOf(random: Random): Outage[] {

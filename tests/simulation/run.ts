@@ -80,7 +80,7 @@ class Simulation {
     if (fault !== undefined) throw fault;
   }
 
-  async #send({ id, tenantId, partition }: EventPlan): Promise<void> {
+  async #send({ id, tenantId, partition, key }: EventPlan): Promise<void> {
     const stream = { tenantId, partition };
     this.#clients++;
     for (let tries = 0; tries < TRIES_MAX && !this.#acked.has(id); tries++) {
@@ -89,7 +89,7 @@ class Simulation {
         tenantId,
         eventType: "sim",
         source: "http",
-        payload: Buffer.from("{}"),
+        payload: Buffer.from(JSON.stringify({ k: key })),
       });
       try {
         await this.#log.append([{ stream, eventId: id, bytes }]);
@@ -154,7 +154,8 @@ class Simulation {
     while (!(await this.#isSettled(ends))) {
       if (this.#clock.monotonic() > until)
         throw new Error(`not settled after ${SETTLE_MS_MAX} ms: ${await this.#lanesText()}`);
-      for (const stream of streams) void this.#send({ ...stream, id: `heartbeat-${this.#heartbeats++}`, at: 0 });
+      for (const stream of streams)
+        void this.#send({ ...stream, id: `heartbeat-${this.#heartbeats++}`, at: 0, key: undefined });
       await this.#pass(HEARTBEAT_MS);
     }
   }
@@ -231,8 +232,8 @@ function revisionOf(plan: Plan): Revision {
       partitions,
       weight: 1,
       transforms: transform.size > 0 ? [{ name: `transform ${id}`, config: {} }] : [],
-      sinks: sinks.map(({ id: sink, retry, batch, windowEvents }) => {
-        return { id: sink, name: `sink ${id}/${sink}`, config: {}, retry, batch, windowEvents };
+      sinks: sinks.map(({ id: sink, retry, batch, windowEvents, ordering }) => {
+        return { id: sink, name: `sink ${id}/${sink}`, config: {}, retry, batch, windowEvents, ordering };
       }),
     })),
   };

@@ -11,6 +11,13 @@ import {
 } from "../../plugins/contract.ts";
 import type { SinkFault, SinkPlan, TenantPlan } from "./plan.ts";
 
+/** One event of one call, and what was answered; `retry` also where nothing was. */
+export interface Try {
+  readonly call: number;
+  readonly id: string;
+  end: SinkOutcome["type"];
+}
+
 /** One target behind a sink: it outlives every crash of the worker, and remembers all that reached it. */
 export class Target {
   readonly plan: SinkPlan;
@@ -20,6 +27,8 @@ export class Target {
   readonly stored = new Map<string, number>();
   /** When each call began, and whether an outage was on. */
   readonly calls: { readonly at: number; readonly out: boolean }[] = [];
+  /** Every try of every event, in order. */
+  readonly tries: Try[] = [];
   /** Event id → how often it was answered with `ok`. */
   readonly taken = new Map<string, number>();
   readonly #failures = new Map<string, number>();
@@ -35,6 +44,8 @@ export class Target {
     const now = this.#clock.monotonic();
     const outage = this.plan.outages.find(({ from, to }) => from <= now && now < to);
     this.calls.push({ at: now, out: outage !== undefined });
+    const tries = events.map(({ event_id: id }): Try => ({ call: this.calls.length, id, end: "retry" }));
+    this.tries.push(...tries);
     await this.#clock.sleep(this.plan.latencyMs, ctx.signal);
     if (outage?.kind === "hang" || events.some((event) => this.#is(event, "hang"))) await this.#hang(ctx.signal);
     if (outage?.kind === "throw" || events.some((event) => this.#is(event, "throw")))
@@ -45,7 +56,14 @@ export class Target {
     if (events.length > 1 && events.some((event) => this.#is(event, "reject"))) {
       throw new BatchRejected("22000", "an event of the batch is bad");
     }
-    return events.map((event) => this.#takeOne(event));
+    let isOver = false;
+    return events.map((event, i) => {
+      if (isOver) return { type: "retry", reason: "behind another", untried: true };
+      const outcome = this.#takeOne(event);
+      (tries[i] as Try).end = outcome.type;
+      isOver = this.plan.keepsOrder && outcome.type === "retry";
+      return outcome;
+    });
   }
 
   #is(event: CanonicalEvent, kind: SinkFault["kind"]): boolean {
@@ -148,5 +166,6 @@ function sinkOn(target: Target, { name, version }: { name: string; version: stri
     },
   };
   if (target.plan.batches) sink.sendBatch = (events, ctx) => target.take(events, ctx);
+  if (target.plan.keepsOrder) sink.keepsOrder = true;
   return sink;
 }

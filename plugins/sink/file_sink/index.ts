@@ -19,6 +19,8 @@ export default definePlugin({
 class FileSink implements SinkPlugin {
   readonly name = NAME;
   readonly version = VERSION;
+  /** Batches are appended whole; of one that the disk cut short, the front. */
+  readonly keepsOrder = true;
   #config!: Config;
   #file: FileHandle | undefined;
   /** Batches go to the file one after another. */

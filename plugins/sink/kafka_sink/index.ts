@@ -29,6 +29,8 @@ export default definePlugin({
 class KafkaSink implements SinkPlugin {
   readonly name = NAME;
   readonly version = VERSION;
+  /** Requests go out one after another, none behind one that failed. */
+  readonly keepsOrder = true;
   #config!: Config;
   #client!: KafkaClient;
   /** An idempotent producer has one request out at a time; calls wait for each other here. */
@@ -65,7 +67,7 @@ class KafkaSink implements SinkPlugin {
       // A broker says that some record is bad, not which: halves, until it stands alone.
       if (failure?.kind === "record" && chunk.records.length > 1) chunks.push(...halvesOf(chunk));
       else chunk.records.forEach((_, i) => (outcomes[chunk.from + i] = this.#outcomeOf(failure)));
-      if (failure?.unavailable !== true) continue;
+      if (failure?.kind !== "retry") continue;
       left = this.#outcomeOf(failure) as SinkOutcome & { type: "retry" };
       break;
     }

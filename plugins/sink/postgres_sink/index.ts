@@ -33,6 +33,8 @@ export default definePlugin({
 class PostgresSink implements SinkPlugin {
   readonly name = NAME;
   readonly version = VERSION;
+  /** One statement for each batch: all of it or nothing. */
+  readonly keepsOrder = true;
   #config!: Config;
   #table!: TableOptions;
   #insert!: { readonly name: string; readonly text: string };

@@ -1,0 +1,220 @@
+import { describe, expect, it } from "vitest";
+import type { Ordering } from "../core/ingestion/revision.ts";
+import { BatchRejected, type CanonicalEvent, type SinkOutcome } from "../plugins/contract.ts";
+import { type Behaviour, FakeSink } from "../tests/helpers/fake-sink.ts";
+import { entry, lane, sinkUse, tenant, WorkerBench } from "../tests/helpers/worker-bench.ts";
+
+const LANE = lane("a", "fake");
+const OK: SinkOutcome = { type: "ok" };
+const NOT_NOW: SinkOutcome = { type: "retry", reason: "not now" };
+const UNTRIED: SinkOutcome = { type: "retry", reason: "not now", untried: true };
+const BY_KEY: Ordering = { key: "/k" };
+
+interface Given {
+  readonly ordering?: Ordering;
+  readonly single?: boolean;
+  readonly keepsOrder?: boolean;
+  readonly windowEvents?: number;
+  readonly partitions?: number;
+}
+
+async function benchWith(sink: FakeSink, given: Given = {}): Promise<WorkerBench> {
+  const { ordering = BY_KEY, single = false, keepsOrder = false, windowEvents = 1_000, partitions = 1 } = given;
+  const retry = { attempts: 3, backoffMinMs: 100, backoffMaxMs: 2_000, timeoutMs: 10_000 };
+  const use = sinkUse("fake", { ordering, windowEvents, retry });
+  const plugins = [sink.definition("fake", { single, keepsOrder })];
+  return WorkerBench.start({ plugins, tenants: [tenant("a", [use], { partitions })] });
+}
+
+/** Events by their names, in order: the letter is the key, `-` for none. */
+async function append(bench: WorkerBench, names: readonly string[]): Promise<void> {
+  const payloadOf = (name: string) => (name.startsWith("-") ? "{}" : JSON.stringify({ k: name[0] }));
+  await bench.log.append(names.map((name) => entry("a", name, { payload: payloadOf(name) })));
+}
+
+const numbered = (keys: string, count: number) =>
+  Array.from({ length: count }, (_, n) => keys.split("").map((key) => `${key}${n}`)).flat();
+
+/** One answer for each event, by its name. */
+const each =
+  (outcomeOf: (name: string) => SinkOutcome): Behaviour =>
+  (events) =>
+    events.map(({ event_id }) => outcomeOf(event_id));
+
+/** Takes events one after another and nothing behind one that it did not take, as `keepsOrder` says. */
+const inOrder =
+  (outcomeOf: (name: string) => SinkOutcome): Behaviour =>
+  (events) => {
+    let isOver = false;
+    return events.map(({ event_id }): SinkOutcome => {
+      if (isOver) return UNTRIED;
+      const outcome = outcomeOf(event_id);
+      isOver = outcome.type === "retry";
+      return outcome;
+    });
+  };
+
+const takenOf = (sink: FakeSink, key: string) => [...sink.taken.keys()].filter((name) => name.startsWith(key));
+
+describe.each([
+  ["one by one", { single: true }, each],
+  ["in batches", {}, each],
+  ["in batches that keep their order", { keepsOrder: true }, inOrder],
+] as const)("events of one key, %s", (_, given, behave) => {
+  it("wait for the one of theirs that fails, while others pass it", async () => {
+    const sink = new FakeSink();
+    let isHealed = false;
+    sink.behave = behave((name) => (name === "a1" && !isHealed ? NOT_NOW : OK));
+    const bench = await benchWith(sink, given);
+    await append(bench, numbered("ab-", 6));
+    await bench.clock.advance(50);
+    expect(takenOf(sink, "a")).toEqual(["a0"]);
+    expect(takenOf(sink, "b")).toEqual(["b0", "b1", "b2", "b3", "b4", "b5"]);
+    expect(takenOf(sink, "-")).toHaveLength(6);
+    isHealed = true;
+    expect(await bench.until(LANE, 18, 10_000)).toMatchObject({ delivered: 18, dead: 0 });
+    expect(takenOf(sink, "a")).toEqual(["a0", "a1", "a2", "a3", "a4", "a5"]);
+    expect([...sink.taken.values()].every((times) => times === 1)).toBe(true);
+    await bench.stop();
+  });
+
+  it("go on when the one that fails is a dead letter", async () => {
+    const sink = new FakeSink();
+    sink.behave = behave((name) => (name === "a1" ? NOT_NOW : OK));
+    const bench = await benchWith(sink, given);
+    await append(bench, numbered("ab", 4));
+    for (let n = 4; n < 40; n++) {
+      await append(bench, [`b${n}`]);
+      await bench.clock.advance(200);
+    }
+    expect(await bench.until(LANE, 44, 1_000)).toMatchObject({ delivered: 43, dead: 1 });
+    expect(takenOf(sink, "a")).toEqual(["a0", "a2", "a3"]);
+    await bench.stop();
+  });
+
+  it("are delivered all, in order, through an outage", async () => {
+    const sink = new FakeSink();
+    sink.behave = (events) => events.map(() => ({ ...NOT_NOW, unavailable: true }));
+    const bench = await benchWith(sink, given);
+    await append(bench, numbered("abc", 30));
+    await bench.clock.advance(60_000);
+    expect(await bench.log.loadLane(LANE)).toMatchObject({ cursor: 0, dead: 0 });
+    sink.behave = behave(() => OK);
+    expect(await bench.until(LANE, 90, 10_000)).toMatchObject({ delivered: 90, dead: 0 });
+    for (const key of "abc") expect(takenOf(sink, key)).toEqual(numbered(key, 30));
+    await bench.stop();
+  });
+});
+
+describe("a batch that keeps its order", () => {
+  it("holds many events of one key", async () => {
+    const sink = new FakeSink();
+    const bench = await benchWith(sink, { keepsOrder: true });
+    await append(bench, numbered("a", 100));
+    await bench.until(LANE, 100, 1_000);
+    expect(sink.calls.length).toBeLessThan(5);
+    expect(sink.calls.flat()).toEqual(numbered("a", 100));
+    await bench.stop();
+  });
+
+  it("is split in order: what comes behind a part that is to come again is not tried", async () => {
+    const sink = new FakeSink();
+    let outages = 1;
+    sink.behave = (events) => {
+      if (events.length > 1 && events.some(({ event_id }) => event_id === "a2")) throw new BatchRejected("x", "bad");
+      if (events[0]?.event_id === "a0" && outages-- > 0) return events.map(() => NOT_NOW);
+      return events.map(({ event_id }) => (event_id === "a2" ? { type: "error", reason: "bad" } : OK));
+    };
+    const bench = await benchWith(sink, { keepsOrder: true });
+    await append(bench, numbered("a", 8));
+    expect(await bench.until(LANE, 8, 10_000)).toMatchObject({ delivered: 7, dead: 1 });
+    expect(takenOf(sink, "a")).toEqual(numbered("a", 8).filter((name) => name !== "a2"));
+    await bench.stop();
+  });
+
+  it("counts for nothing behind an event that comes again, not even where the sink took more than it said", async () => {
+    const sink = new FakeSink();
+    let fails = 2;
+    sink.behave = each((name) => (name === "a1" && fails-- > 0 ? NOT_NOW : OK));
+    const bench = await benchWith(sink, { keepsOrder: true });
+    await append(bench, numbered("a", 4));
+    expect(await bench.until(LANE, 4, 10_000)).toMatchObject({ delivered: 4 });
+    const last = sink.calls.flat().filter((name) => name !== "a0");
+    expect(last.slice(last.lastIndexOf("a1"))).toEqual(["a1", "a2", "a3"]);
+    await bench.stop();
+  });
+});
+
+describe("a lane full of events that wait for failing ones of their keys", () => {
+  const poison = each((name) => (name.startsWith("a") ? NOT_NOW : OK));
+
+  it("goes on: each of them becomes a dead letter in its turn, and others come through", async () => {
+    const sink = new FakeSink();
+    sink.behave = poison;
+    const bench = await benchWith(sink, { windowEvents: 20 });
+    await append(bench, ["b0", "b1", ...numbered("a", 60), "b2"]);
+    for (let n = 3; n < 300; n++) {
+      await append(bench, [`b${n}`]);
+      await bench.clock.advance(1_000);
+    }
+    expect(await bench.until(LANE, 360, 600_000)).toMatchObject({ delivered: 300, dead: 60 });
+    expect(takenOf(sink, "b")).toEqual(numbered("b", 300));
+    await bench.stop();
+  });
+
+  it("does not take an outage for their fault", async () => {
+    const sink = new FakeSink();
+    sink.behave = each(() => NOT_NOW);
+    const bench = await benchWith(sink, { windowEvents: 20 });
+    await append(bench, numbered("ab", 100));
+    await bench.clock.advance(600_000);
+    expect(await bench.log.loadLane(LANE)).toMatchObject({ cursor: 0, dead: 0 });
+    sink.behave = each(() => OK);
+    expect(await bench.until(LANE, 200, 20_000)).toMatchObject({ delivered: 200, dead: 0 });
+    await bench.stop();
+  });
+
+  it("finds another key's event behind many of theirs when the sink is back from an outage", async () => {
+    const sink = new FakeSink();
+    sink.behave = each(() => NOT_NOW);
+    const bench = await benchWith(sink);
+    await append(bench, [...numbered("a", 300), "b0"]);
+    await bench.clock.advance(60_000);
+    sink.behave = poison;
+    await bench.clock.advance(30_000);
+    expect(takenOf(sink, "b")).toEqual(["b0"]);
+    await bench.stop();
+  });
+});
+
+describe("ordering by stream", () => {
+  it("sends one event after another, and nothing passes one that fails", async () => {
+    const sink = new FakeSink();
+    let isHealed = false;
+    sink.behave = each((name) => (name === "b1" && !isHealed ? NOT_NOW : OK));
+    const bench = await benchWith(sink, { ordering: "stream" });
+    const names = numbered("ab-", 5);
+    await append(bench, names);
+    await bench.clock.advance(60_000);
+    expect([...sink.taken.keys()]).toEqual(["a0", "b0", "-0", "a1"]);
+    isHealed = true;
+    expect(await bench.until(LANE, 15, 10_000)).toMatchObject({ delivered: 15, dead: 0 });
+    expect([...sink.taken.keys()]).toEqual(names);
+    await bench.stop();
+  });
+
+  it("has an event that fails for good pass into the dead letters by what other partitions show of the sink", async () => {
+    const sink = new FakeSink();
+    sink.behave = (events: readonly CanonicalEvent[]) =>
+      events.map(({ event_id }) => (event_id === "a1" ? NOT_NOW : OK));
+    const bench = await benchWith(sink, { ordering: "stream", partitions: 2 });
+    await append(bench, numbered("a", 5));
+    for (let n = 0; n < 40; n++) {
+      await bench.log.append([entry("a", `other${n}`, { partition: 1 })]);
+      await bench.clock.advance(200);
+    }
+    expect(await bench.until(LANE, 5, 1_000)).toMatchObject({ delivered: 4, dead: 1 });
+    expect(takenOf(sink, "a")).toEqual(["a0", "a2", "a3", "a4"]);
+    await bench.stop();
+  });
+});

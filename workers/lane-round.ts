@@ -1,5 +1,7 @@
 import type { Slot } from "../core/ingestion/lane-slot.ts";
 import type { LaneWindow } from "../core/ingestion/lane-window.ts";
+import { fullJitterMs } from "../core/qps/backoff.ts";
+import type { Prepared } from "./chain.ts";
 import { isAlive, type Verdict } from "./delivery.ts";
 import type { LaneOptions } from "./lane-options.ts";
 import type { LaneReport } from "./lane-report.ts";
@@ -14,14 +16,14 @@ export interface RoundEnd {
   readonly tookMs: number;
 }
 
-interface Parts {
+export interface RoundParts {
   readonly options: LaneOptions;
   readonly window: LaneWindow;
   readonly report: LaneReport;
 }
 
 /** Gives each event of a round its fate, and tells the target what the round as a whole showed. */
-export function applyRound({ options, window, report }: Parts, end: RoundEnd): void {
+export function applyRound({ options, window, report }: RoundParts, end: RoundEnd): void {
   const { target, deps, use } = options;
   const { slots, verdicts } = end;
   const aliveBefore = target.aliveCount;
@@ -49,6 +51,24 @@ export function applyRound({ options, window, report }: Parts, end: RoundEnd): v
     else if (decision.type === "later") window.retryAt(slot, deps.timers.now() + decision.delayMs);
     else window.giveBack(slot);
   }
+}
+
+/** The event did not come through the transforms: it goes through them again later, or is a dead letter. */
+export function applyChainFailure(
+  { options, window, report }: RoundParts,
+  slot: Slot,
+  failure: Prepared & { readonly type: "failed" },
+): void {
+  const { deps, use } = options;
+  const { attempts, backoffMinMs: minMs, backoffMaxMs: maxMs } = use.retry;
+  slot.tries += 1;
+  slot.attempts += 1;
+  report.failed(slot, failure);
+  if (failure.retryable && slot.attempts < attempts) {
+    const delayMs = fullJitterMs({ attempt: slot.attempts, minMs, maxMs, random: deps.random });
+    return window.retryAt(slot, deps.timers.now() + delayMs);
+  }
+  window.settle(slot, { type: "dead", deadLetter: report.deadLetter(slot, failure) });
 }
 
 function tellTarget(

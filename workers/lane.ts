@@ -1,7 +1,6 @@
 import type { Slot } from "../core/ingestion/lane-slot.ts";
 import { type BatchLimits, LaneWindow } from "../core/ingestion/lane-window.ts";
 import type { Claim, LaneId, ReadLimits } from "../core/ingestion/log.ts";
-import { fullJitterMs } from "../core/qps/backoff.ts";
 import { Alarm } from "./alarm.ts";
 import { Calls } from "./call.ts";
 import { decodeOnly, type Prepared, runChain } from "./chain.ts";
@@ -11,7 +10,7 @@ import { FEW, readLimits } from "./lane-limits.ts";
 import type { LaneOptions, LaneView } from "./lane-options.ts";
 import type { TurnRequest } from "./live-turns.ts";
 import { LaneReport } from "./lane-report.ts";
-import { applyRound } from "./lane-round.ts";
+import { applyChainFailure, applyRound, type RoundParts } from "./lane-round.ts";
 import { keyOfOrdering, takesFollowers } from "./ordering.ts";
 import type { Target } from "./target.ts";
 
@@ -166,6 +165,8 @@ export class LaneRunner {
       this.#startDelivery();
       // The next batch is made ready while this one is out.
       this.#startPrepare();
+      // What was read in search of a witness may have been parked at once: then the search goes on.
+      if (this.#window.count("parked") > 0) this.#startRead();
       // What was read ahead is of no use while the sink is out: memory goes to those that deliver.
       if (this.#options.target.breaker !== "closed") this.#shed();
       this.#setAlarm();
@@ -266,20 +267,11 @@ export class LaneRunner {
       const reason = this.#report.filterReason(prepared.reason);
       return this.#window.settle(slot, { type: "filtered", reason });
     }
-    this.#chainFailed(slot, prepared);
+    applyChainFailure(this.#parts, slot, prepared);
   }
 
-  #chainFailed(slot: Slot, failure: Prepared & { readonly type: "failed" }): void {
-    const { deps, use } = this.#options;
-    const { attempts, backoffMinMs: minMs, backoffMaxMs: maxMs } = use.retry;
-    slot.tries += 1;
-    slot.attempts += 1;
-    this.#report.failed(slot, failure);
-    if (failure.retryable && slot.attempts < attempts) {
-      const delayMs = fullJitterMs({ attempt: slot.attempts, minMs, maxMs, random: deps.random });
-      return this.#window.retryAt(slot, this.#now() + delayMs);
-    }
-    this.#window.settle(slot, { type: "dead", deadLetter: this.#report.deadLetter(slot, failure) });
+  get #parts(): RoundParts {
+    return { options: this.#options, window: this.#window, report: this.#report };
   }
 
   #startDelivery(): void {
@@ -338,8 +330,7 @@ export class LaneRunner {
       replayId: job?.id,
     });
     const tookMs = this.#now() - startedAt;
-    const parts = { options: this.#options, window: this.#window, report: this.#report };
-    applyRound(parts, { slots, verdicts, probe, tookMs });
+    applyRound(this.#parts, { slots, verdicts, probe, tookMs });
     target.left(this, { ok: verdicts.some(isAlive), tookMs: this.#aborted ? undefined : tookMs });
     this.#startCommit();
     await deps.pace.round();

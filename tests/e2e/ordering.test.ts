@@ -4,7 +4,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { pulsegate, spawnPulsegate } from "../helpers/cli.ts";
-import { type Endpoint, startEndpoint } from "../helpers/endpoint.ts";
+import { type Endpoint, startEndpoint } from "../../plugins/testing/endpoint.ts";
 import { tempDir } from "../helpers/temp-dir.ts";
 import { until } from "../helpers/until.ts";
 

@@ -97,13 +97,13 @@ async function runOne(run: Run, signal: AbortSignal): Promise<void> {
   let step: Step = decodeOnly(run.input.bytes);
   if (shared.length > 0) step = await runTransforms(run, shared, step, signal);
   if (route !== undefined && step.type === "ok") {
-    // Side by side, so that all of them may be waiting for the same rest.
     while (run.pace.isSpent) await run.pace.rest();
     step = runRoute(run, route, step);
   }
   if (branch.length > 0) step = await runTransforms(run, branch, step, signal);
   if (signal.aborted) return;
-  run.result = step.type === "ok" ? reencode(step.event, run.input.bytes, run.host) : step;
+  const { input, pace, host } = run;
+  run.result = step.type === "ok" ? pace.timed(() => reencode(step.event, input.bytes, host)) : step;
 }
 
 async function runTransforms(run: Run, hosts: readonly Host[], from: Step, signal: AbortSignal): Promise<Step> {
@@ -111,6 +111,8 @@ async function runTransforms(run: Run, hosts: readonly Host[], from: Step, signa
   for (const host of hosts) {
     if (step.type !== "ok" || signal.aborted) return step;
     run.host = host;
+    // Side by side, so that all of them may be waiting for the same rest.
+    while (run.pace.isSpent) await run.pace.rest();
     step = await applyOne(run, host, step.event, signal);
     run.trace?.transformed(host, step);
   }
@@ -130,7 +132,7 @@ function runRoute({ pace, trace }: Run, route: Route, step: Step & { readonly ty
 export type Step = { readonly type: "ok"; readonly event: CanonicalEvent } | Exclude<Prepared, { type: "ok" }>;
 
 async function applyOne(
-  { input: { attempt }, replayId }: Run,
+  { input: { attempt }, replayId, pace }: Run,
   host: Host,
   event: CanonicalEvent,
   signal: AbortSignal,
@@ -143,7 +145,8 @@ async function applyOne(
     source: event.source,
   };
   try {
-    const outcome = await host.instance?.process(event, host.context({ attempt, signal, replayId }));
+    const ctx = host.context({ attempt, signal, replayId });
+    const outcome = await pace.timed(() => host.instance?.process(event, ctx));
     switch (outcome?.type) {
       case "ok":
         return checked(host, outcome.event, identity);

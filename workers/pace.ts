@@ -31,7 +31,7 @@ export class Pace {
     return this.#piecesMs >= PIECES_MS_MAX;
   }
 
-  /** Does a piece of work that may take milliseconds, a condition say. */
+  /** Does a piece of work that may take milliseconds, such as a transform or a condition. */
   timed<T>(work: () => T): T {
     const startedAt = this.#clock.monotonic();
     const result = work();

@@ -8,7 +8,7 @@ import { FakeSink } from "../tests/helpers/fake-sink.ts";
 import { lane, revision, sinkUse, tenant, WorkerBench } from "../tests/helpers/worker-bench.ts";
 import { SimClock } from "../tests/helpers/sim-clock.ts";
 import { Calls } from "./call.ts";
-import { runChain } from "./chain.ts";
+import { runChain, type Stages } from "./chain.ts";
 import { Pace } from "./pace.ts";
 import { Timers } from "./timers.ts";
 
@@ -208,17 +208,44 @@ it("remembers the crashes of one plugin in two sinks' own chains apart", async (
 const skipped = (detail: string) => ({ type: "skip", reason: "route:when", detail }) as const;
 
 describe("a worker's pace", () => {
-  it("lets the event loop turn between costly conditions", async () => {
+  const PIECE_MS = 4;
+
+  /** Five events through stages of which each piece of work takes 4 ms; when each was done. */
+  function paced(stagesOf: (work: () => void) => Stages) {
     let nowMs = 0;
-    let wake = () => {};
-    const sleep = () => new Promise<void>((resolve) => (wake = resolve));
-    const pace = new Pace({ now: () => nowMs, monotonic: () => nowMs, sleep });
+    const slept = Promise.withResolvers<void>();
     const done: number[] = [];
-    const route = { decide: ({ event_id }: CanonicalEvent) => (done.push((nowMs += 4)), skipped(event_id)) };
+    const pace = new Pace({ now: () => nowMs, monotonic: () => nowMs, sleep: () => slept.promise });
+    const stages = stagesOf(() => done.push((nowMs += PIECE_MS)));
     const inputs = Array.from({ length: 5 }, (_, i) => ({ bytes: event(`e${i}`, "a").bytes, attempt: 1 }));
     const calls = new Calls(new Timers(new SimClock()));
-    const stages = { shared: [], route, branch: [] };
-    const all = runChain({ stages, inputs, calls, timeoutMs: 1_000, pace });
+    return { done, wake: slept.resolve, all: runChain({ stages, inputs, calls, timeoutMs: 1_000, pace }) };
+  }
+
+  it("lets the event loop turn between costly conditions", async () => {
+    const { done, wake, all } = paced((work) => {
+      const route = { decide: ({ event_id }: CanonicalEvent) => (work(), skipped(event_id)) };
+      return { shared: [], route, branch: [] };
+    });
+    expect(done).toEqual([4, 8, 12]);
+    wake();
+    expect((await all).map((prepared) => prepared?.type)).toEqual(Array.from({ length: 5 }, () => "filtered"));
+    expect(done).toEqual([4, 8, 12, 16, 20]);
+  });
+
+  it("lets the event loop turn between costly transforms", async () => {
+    const { done, wake, all } = paced((work) => {
+      const instance = {
+        name: "slow",
+        version: "1.0.0",
+        process: async () => {
+          work();
+          return { type: "drop", reason: "r" } as const;
+        },
+      };
+      const host = { name: "slow", instance, context: () => ({}) } as unknown as Stages["shared"][number];
+      return { shared: [host], route: undefined, branch: [] };
+    });
     expect(done).toEqual([4, 8, 12]);
     wake();
     expect((await all).map((prepared) => prepared?.type)).toEqual(Array.from({ length: 5 }, () => "filtered"));

@@ -1,6 +1,7 @@
 /**
  * The main job, whole: POST → durable log → lane → row in PostgreSQL, with the server, the database and
- * the generator on one machine. The rate is that of rows: from the first request to the last row.
+ * the generator on one machine. The rate is that of rows: from the first request to the last row. Last,
+ * the time from request to row at light load.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,12 +12,15 @@ import type { IngestOptions } from "./ingest.ts";
 import { eventJson, ndjson } from "./lib/events.ts";
 import { type Target, startEcho, startPulseGate } from "./lib/pulsegate.ts";
 import { treeCpuSeconds, usage } from "./lib/process.ts";
+import { rowLatency } from "./lib/row-latency.ts";
 import { round, spread } from "./lib/stats.ts";
 import { wrk } from "./lib/wrk.ts";
 
 const LINES = 100;
 const LINE_BYTES = 250;
 const CONNECTIONS = 64;
+/** POSTs per second for the time from request to row. */
+const LIGHT_RATE = 100;
 const QUIET = { debug() {}, info() {}, warn() {}, error() {} };
 
 interface Run {
@@ -60,7 +64,12 @@ export async function delivery({ rounds, seconds }: IngestOptions): Promise<unkn
       singles.push({ echo: (await wrk(echoLoad)).rate, gate: await run(single, 1) });
       batches.push(await run(batch, LINES));
     }
-    return { post1KB_64: { ...summary(singles.map((s) => s.gate)), ...ratio(singles) }, ndjson: summary(batches) };
+    const post = poster(gate);
+    return {
+      post1KB_64: { ...summary(singles.map((s) => s.gate)), ...ratio(singles) },
+      ndjson: summary(batches),
+      lightLoad: await rowLatency({ post, pool, rate: LIGHT_RATE, seconds: seconds * 2 }),
+    };
   } finally {
     await gate.stop();
     await pool.end();
@@ -107,6 +116,17 @@ async function rows({ gate, pool, postgresPid, load, perAnswer }: RowsOptions): 
     gateCpuMicros: ((after.gate.cpuSeconds - before.gate) * 1e6) / events,
     postgresCpuMicros: ((after.postgres - before.postgres) * 1e6) / events,
     rssMiB: after.gate.rssBytes / 2 ** 20,
+  };
+}
+
+function poster({ url, headers }: Target): (eventId: string) => Promise<void> {
+  const payload = JSON.parse(eventJson(1024)) as object;
+  return async (eventId) => {
+    const body = JSON.stringify({ event_id: eventId, event_type: "order_paid", payload });
+    const init = { method: "POST", body, headers: { ...headers, "Content-Type": "application/json" } };
+    const answer = await fetch(`${url}/v1/events`, init);
+    await answer.arrayBuffer();
+    if (answer.status !== 202) throw new Error(`a POST was answered ${answer.status}`);
   };
 }
 

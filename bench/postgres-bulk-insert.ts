@@ -2,7 +2,7 @@
  * Ways to write a batch that ignores duplicates, on one connection, in turn in one run: the figures of
  * docs/decisions/0040-postgres-bulk-insert.md.
  *
- *     node bench/postgres-bulk-insert.ts [ROUNDS=5] [ROWS=30000]
+ *     node bench/postgres-bulk-insert.ts [ROUNDS=5] [ROWS=30000] [BATCH=1000]
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,17 +13,23 @@ import { startEmbeddedPostgres } from "../app/dev/embedded-postgres.ts";
 import { decodeEvent, encodeEvent, encodeParts, payloadJson, stampReceivedAt } from "../core/canonical/codec.ts";
 import type { CanonicalEvent } from "../core/canonical/event.ts";
 import { columnsOf, HEAD_COLUMNS } from "../plugins/sink/postgres_sink/columns.ts";
+import { copyInto as copyMessages, copyStatement } from "../plugins/sink/postgres_sink/copy.ts";
+import { CopyRows } from "../plugins/sink/postgres_sink/copy-rows.ts";
 import { createTable, insertStatement } from "../plugins/sink/postgres_sink/table.ts";
 import { eventJson } from "./lib/events.ts";
 import { usage } from "./lib/process.ts";
 import { median, round } from "./lib/stats.ts";
 
-const [ROUNDS = 5, ROWS = 30_000] = process.argv.slice(2).map(Number);
-const BATCH = 1_000;
+const [ROUNDS = 5, ROWS = 30_000, BATCH = 1_000] = process.argv.slice(2).map(Number);
 const TABLE = { table: "events_raw", payloadType: "jsonb" } as const;
 const COLUMNS = [...HEAD_COLUMNS, "payload"].join(", ");
 const ON_CONFLICT = "ON CONFLICT (tenant_id, event_id) DO NOTHING";
 const INSERT = insertStatement(TABLE);
+const VALUES = [...HEAD_COLUMNS, "payload"].map((column) => `${column}::${typeOf(column)}`).join(", ");
+const LISTS = [...HEAD_COLUMNS, "payload"].map((column, i) => `unnest($${i + 1}::text[]) AS ${column}`).join(", ");
+const SELECT_LIST = `INSERT INTO events_raw (${COLUMNS}) SELECT ${VALUES} FROM (SELECT ${LISTS} OFFSET 0) AS event ${ON_CONFLICT}`;
+const COPY = copyStatement(TABLE.table);
+const ROWS_TO_COPY = new CopyRows();
 const QUIET = { debug() {}, info() {}, warn() {}, error() {} };
 
 type Way = (client: pg.Client, events: readonly CanonicalEvent[]) => Promise<void>;
@@ -31,6 +37,15 @@ type Way = (client: pg.Client, events: readonly CanonicalEvent[]) => Promise<voi
 const WAYS: Readonly<Record<string, Way>> = {
   "unnest, binary arrays": async (client, events) => {
     await client.query({ name: "binary", text: INSERT, values: columnsOf(events) });
+  },
+  "unnest in the select list": async (client, events) => {
+    await client.query({ name: "list", text: SELECT_LIST, values: columnsOf(events) });
+  },
+  "unnest, without ON CONFLICT": async (client, events) => {
+    await client.query({ name: "plain", text: INSERT.replace(ON_CONFLICT, ""), values: columnsOf(events) });
+  },
+  "COPY, binary": async (client, events) => {
+    await copyMessages(client as pg.PoolClient, COPY, ROWS_TO_COPY.write(events, "jsonb") as Buffer);
   },
   "unnest, arrays as text": async (client, events) => {
     const heads = HEAD_COLUMNS.map((column) => events.map((event) => event[column] ?? null));

@@ -98,8 +98,10 @@ tenants:
       hook: () => endpoint.taken.map(({ headers }) => String(headers["webhook-id"])),
       async file() {
         const text = await readFile(file, "utf8").catch(() => "");
+        // What follows the last line end is being written.
         return text
           .split("\n")
+          .slice(0, -1)
           .flatMap((one) => (one === "" ? [] : [(JSON.parse(one) as { event_id: string }).event_id]));
       },
     },

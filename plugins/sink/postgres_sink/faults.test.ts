@@ -211,11 +211,20 @@ describe("what no retry can mend is refused", () => {
     expect(await sink.sendBatch?.(eventsOf(2), contextOf())).toEqual([refused("42703"), refused("42703")]);
   });
 
-  test("a key that was dropped gives 42P10", async () => {
+  test("a key that was dropped gives 42P10 within a hundred deliveries", async () => {
     const { sink, url } = await open();
     await send(sink);
     await server.query("ALTER TABLE events_raw DROP CONSTRAINT events_raw_pkey", [], url);
-    expect(await send(sink, 2)).toEqual(refused("42P10"));
+    const outcomes = [];
+    for (let n = 2; n < 102; n++) outcomes.push(await send(sink, n));
+    expect(outcomes.at(-1)).toEqual(refused("42P10"));
+  });
+
+  test("a key that was dropped gives 42P10 at once where a duplicate may come", async () => {
+    const { sink, url } = await open();
+    await send(sink);
+    await server.query("ALTER TABLE events_raw DROP CONSTRAINT events_raw_pkey", [], url);
+    expect(await sink.send(eventOf(1), { ...contextOf(), attempt: 2 })).toEqual(refused("42P10"));
   });
 
   test("a right that is missing gives 42501", async () => {

@@ -35,6 +35,77 @@ async function open(options: Record<string, unknown> = {}): Promise<{ sink: Sink
 
 sinkConformance({ definition: plugin, target: () => postgresTarget(server.url) });
 
+describe("COPY and insert", () => {
+  /** Tells by which of the two each row came. */
+  async function telling(): Promise<{ sink: SinkPlugin; ways: () => Promise<unknown[]> }> {
+    const { sink, url } = await open();
+    await sink.send(eventOf(0), contextOf());
+    await server.query(
+      "ALTER TABLE events_raw ADD COLUMN way text DEFAULT split_part(current_query(), ' ', 1)",
+      [],
+      url,
+    );
+    await server.query("DELETE FROM events_raw", [], url);
+    const ways = async () =>
+      (await server.query("SELECT way FROM events_raw ORDER BY received_at", [], url)).map((row) => row["way"]);
+    return { sink, ways };
+  }
+
+  test("what may be there already goes by an insert, all else by COPY", async () => {
+    const { sink, ways } = await telling();
+    await sink.send(eventOf(1), contextOf());
+    await sink.send(eventOf(2), { ...contextOf(), attempt: 2 });
+    await sink.send(eventOf(3), { ...contextOf(), replayId: "job-1" });
+    expect(await ways()).toEqual(["COPY", "INSERT", "INSERT"]);
+  });
+
+  test("a duplicate that COPY meets is done, and inserts follow before COPY is tried again", async () => {
+    const { sink, ways } = await telling();
+    const events = eventsOf(70);
+    for (const event of [eventOf(0), ...events]) expect(await sink.send(event, contextOf())).toEqual({ type: "ok" });
+    expect(await sink.sendBatch?.(events, contextOf())).toEqual(events.map(() => ({ type: "ok" })));
+    for (let n = 100; n < 165; n++) await sink.send(eventOf(n), contextOf());
+    const seen = await ways();
+    expect(seen.slice(0, 71)).toEqual(Array(71).fill("COPY"));
+    expect(seen.slice(71)).toEqual([...Array(64).fill("INSERT"), "COPY"]);
+  });
+
+  test.each([
+    ["2025-03-01T12:00:00Z", "COPY"],
+    ["2025-03-01T12:00:00.1Z", "COPY"],
+    ["2024-02-29T23:59:59.999-15:59", "COPY"],
+    ["1969-12-31T23:59:59.999+05:30", "COPY"],
+    ["0001-01-02T00:00:00Z", "COPY"],
+    ["3999-12-31T23:59:59.999Z", "COPY"],
+    ["9999-12-31T23:59:59.999Z", "INSERT"],
+    ["2025-03-01T12:00:00.123456Z", "INSERT"],
+    ["2025-03-01t12:00:00z", "INSERT"],
+    ["2016-12-31T23:59:60Z", "INSERT"],
+  ])("%s is the same time by either, and goes by %s", async (occurredAt, way) => {
+    const { sink, url } = await open();
+    await sink.send(eventOf(0), contextOf());
+    await server.query(
+      "ALTER TABLE events_raw ADD COLUMN way text DEFAULT split_part(current_query(), ' ', 1)",
+      [],
+      url,
+    );
+    await sink.send(eventOf(1, '{"n":"é"}', { occurredAt }), contextOf());
+    const sql = "SELECT to_jsonb(e) - 'event_id' AS row, way FROM events_raw e WHERE event_id = $1";
+    const [first] = await server.query<{ row: object; way: string }>(sql, ["event-1"], url);
+    await server.query("DELETE FROM events_raw", [], url);
+    await sink.send(eventOf(1, '{"n":"é"}', { occurredAt }), { ...contextOf(), attempt: 2 });
+    const [second] = await server.query<{ row: object; way: string }>(sql, ["event-1"], url);
+    expect([first?.way, second?.way]).toEqual([way, "INSERT"]);
+    expect(first?.row).toEqual({ ...second?.row, way });
+  });
+
+  test("a day that no month has is refused by either", async () => {
+    const { sink } = await open();
+    const event = eventOf(1, "{}", { occurredAt: "2025-02-30T12:00:00Z" });
+    expect(await sink.send(event, contextOf())).toMatchObject({ type: "error", code: "22008" });
+  });
+});
+
 describe("what a row holds", () => {
   test("keeps every field of the event", async () => {
     const { sink, url } = await open();

@@ -9,6 +9,7 @@ interface LabelCells {
   readonly label: string;
   readonly requests: Readonly<Record<Adapter, Map<number, Cell>>>;
   readonly events: Map<string, Cell>;
+  readonly refused: Map<string, Cell>;
   bytes?: Cell;
 }
 
@@ -42,7 +43,7 @@ export function ingestMetrics(families: Families, caps: LabelCaps): DoorMetrics 
     const known = labels.get(label);
     if (known !== undefined) return known;
     const requests = { http: new Map(), grpc: new Map(), kafka: new Map() };
-    const cells = { label, requests, events: new Map() };
+    const cells = { label, requests, events: new Map(), refused: new Map() };
     labels.set(label, cells);
     return cells;
   };
@@ -84,7 +85,13 @@ export function ingestMetrics(families: Families, caps: LabelCaps): DoorMetrics 
       cell.value += events;
     },
     backpressure: (tenantId, reason) => {
-      families.backpressure.cell(see(tenantId ?? "").cells.label, reason).value++;
+      const { cells } = see(tenantId ?? "");
+      let cell = cells.refused.get(reason);
+      if (cell === undefined) {
+        cell = families.backpressure.cell(cells.label, reason);
+        cells.refused.set(reason, cell);
+      }
+      cell.value++;
     },
     takeTraffic: () => {
       const taken = new Map<string, DoorTraffic>();

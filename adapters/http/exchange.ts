@@ -34,13 +34,35 @@ export interface Refusal {
   readonly violatedPolicies?: readonly QuotaPolicy[] | undefined;
 }
 
+/** A refusal that is given again and again: all of it but the trace id. ASCII only. */
+export interface ReadyRefusal {
+  readonly code: ErrorCode;
+  /** For the metrics. */
+  readonly reasons: readonly string[];
+  /** Pairs of name and value, `Content-Length` included. */
+  readonly headers: readonly string[];
+  readonly beforeTraceId: string;
+  readonly afterTraceId: string;
+}
+
 interface Answer {
   readonly status: number;
   readonly body: string;
   readonly bytes: number;
   /** Pairs of name and value. */
   readonly headers: string[];
-  readonly retryAfterSeconds?: number | undefined;
+  /** Seconds. */
+  readonly retryAfter?: number | undefined;
+}
+
+/** An answer with all its headers. */
+interface Ready {
+  readonly status: number;
+  readonly body: string;
+  /** As many bytes as characters: Latin-1 is the same then, and cheaper to write. */
+  readonly isAscii: boolean;
+  /** Pairs of name and value, `Content-Length` included. */
+  readonly headers: readonly string[];
 }
 
 /** One request and its one answer. */
@@ -114,12 +136,12 @@ export class Exchange implements BodyOwner {
 
   /** Answers with JSON text that holds ASCII only. */
   reply(status: number, json: string): void {
-    this.send({ status, body: json, bytes: json.length, headers: ["Content-Type", "application/json"] });
+    this.answer({ status, body: json, bytes: json.length, headers: ["Content-Type", "application/json"] });
   }
 
   /** Answers with JSON text of any characters. */
   replyText(status: number, json: string): void {
-    this.send({ status, body: json, bytes: Buffer.byteLength(json), headers: ["Content-Type", "application/json"] });
+    this.answer({ status, body: json, bytes: Buffer.byteLength(json), headers: ["Content-Type", "application/json"] });
   }
 
   /** Answers with a problem document. */
@@ -129,13 +151,20 @@ export class Exchange implements BodyOwner {
     const body = problemJson({ code, detail, traceId: this.traceId, violations, violatedPolicies });
     const headers = ["Content-Type", "application/problem+json", ...(refusal.headers ?? [])];
     const isLoad = status === 503 || status === 429;
-    const retryAfterSeconds = isLoad ? retryAfter(refusal.retryAfterMs) : undefined;
-    if (retryAfterSeconds !== undefined) {
-      headers.push("Retry-After", String(retryAfterSeconds));
+    const retryAfter = isLoad ? retryAfterSeconds(refusal.retryAfterMs) : undefined;
+    if (retryAfter !== undefined) {
+      headers.push("Retry-After", String(retryAfter));
       for (const reason of violatedPolicies ?? [code])
         this.scope.metrics.backpressure(this.admitted?.tenant.id, reason);
     }
-    this.send({ status, body, bytes: Buffer.byteLength(body), headers, retryAfterSeconds });
+    this.answer({ status, body, bytes: Buffer.byteLength(body), headers, retryAfter });
+  }
+
+  /** As `refuse`, with what is ready: little more than the write is left. */
+  refuseReady({ code, reasons, headers, beforeTraceId, afterTraceId }: ReadyRefusal): void {
+    for (const reason of reasons) this.scope.metrics.backpressure(this.admitted?.tenant.id, reason);
+    const body = beforeTraceId + this.traceId + afterTraceId;
+    this.send({ status: ERROR_CODES[code].http, body, isAscii: true, headers });
   }
 
   /** Answers that we failed, whatever it was: the client is never told that it was its fault. */
@@ -147,21 +176,23 @@ export class Exchange implements BodyOwner {
     this.refuse(code, FAULT_DETAILS[code] ?? "the request failed; nothing is acknowledged", { retryAfterMs });
   }
 
-  private send({ status, body, bytes, headers, retryAfterSeconds }: Answer): void {
+  private answer({ status, body, bytes, headers, retryAfter }: Answer): void {
+    headers.push("Content-Length", String(bytes));
+    if (this.quota !== undefined) headers.push(...rateLimitHeaders(this.quota, retryAfter));
+    this.send({ status, body, isAscii: bytes === body.length, headers });
+  }
+
+  private send({ status, body, isAscii, headers }: Ready): void {
     if (this.answered) return;
     this.answered = true;
     this.request.sink = undefined;
     this.letGo();
     const { response } = this;
-    headers.push("Content-Length", String(bytes));
-    if (this.quota !== undefined) headers.push(...rateLimitHeaders(this.quota, retryAfterSeconds));
-    // As many bytes as characters: ASCII, for which Latin-1 is the same and cheaper to write.
-    const encoding = bytes === body.length ? "latin1" : "utf8";
     const linger = !this.closing && hasUnreadBody(this.request);
-    if (this.closing || linger || this.scope.draining) headers.push("Connection", "close");
-    response.writeHead(status, headers);
+    const closes = this.closing || linger || this.scope.draining;
+    response.writeHead(status, closes ? [...headers, "Connection", "close"] : (headers as string[]));
     if (linger) lingerAfter(this, body);
-    else response.end(body, encoding);
+    else response.end(body, isAscii ? "latin1" : "utf8");
     this.scope.metrics.request({
       adapter: "http",
       tenantId: this.admitted?.tenant.id,
@@ -171,8 +202,8 @@ export class Exchange implements BodyOwner {
   }
 }
 
-/** Whole seconds. */
-function retryAfter(ms = RETRY_AFTER_MS): number {
+/** For `Retry-After`: whole seconds. */
+export function retryAfterSeconds(ms = RETRY_AFTER_MS): number {
   return Math.max(1, Math.ceil(ms / 1000));
 }
 

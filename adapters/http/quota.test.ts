@@ -7,6 +7,11 @@ import { SimClock } from "../../tests/helpers/sim-clock.ts";
 
 const EVENT = '{"event_type":"a"}';
 const TEN = 10;
+/** One event a minute; bytes come back a hundred a second. */
+const AGAIN: QuotaConfig = {
+  events: { perSecond: 1 / 60, burst: 1 },
+  bytes: { perSecond: 100, burst: 1000 },
+};
 const lines = (count: number) => `${EVENT}\n`.repeat(count);
 
 let gate: Gate | undefined;
@@ -55,6 +60,35 @@ describe("a tenant's quota of events", () => {
     await post(gate.url);
     const refused = await post(gate.url);
     expect(refused.headers.ratelimit).toContain('"events";r=0;t=1');
+  });
+
+  it("gives an answer again for a moment, each time with a trace id of its own", async () => {
+    const clock = new SimClock();
+    const tenants = TENANTS.map((tenant) => (tenant.id === "shop" ? { ...tenant, quota: AGAIN } : tenant));
+    const door = createDoor({ tenants }, clock);
+    gate = await startGate({ http: { door, clock } });
+    const { url } = gate;
+    await post(url);
+    const refused = async (afterMs: number) => {
+      await clock.advance(afterMs);
+      const { status, json, headers } = await post(url);
+      expect(status).toBe(429);
+      return { traceId: json.trace_id, bytesLeft: /"bytes";r=(\d+)/.exec(String(headers.ratelimit))?.[1] };
+    };
+    const left = 1000 - EVENT.length;
+    const answers = [await refused(0), await refused(50), await refused(60), await refused(10)];
+    expect(answers.map(({ bytesLeft }) => Number(bytesLeft))).toEqual([left, left, left + 11, left + 11]);
+    expect(new Set(answers.map(({ traceId }) => traceId)).size).toBe(4);
+    for (const { traceId } of answers) expect(traceId).toMatch(/^[0-9a-f]{32}$/);
+    // What it says must be so at once, however fresh the last one is.
+    await clock.advance(870);
+    expect((await post(url)).headers["retry-after"]).toBe("60");
+    await clock.advance(20);
+    expect((await post(url)).headers["retry-after"]).toBe("59");
+    door.quotaOf("shop")!.isBehind = true;
+    expect((await post(url)).json["violated-policies"]).toEqual(["events", "backlog"]);
+    const headers = { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" };
+    expect((await post(url, EVENT, headers)).json.trace_id).toBe("0af7651916cd43dd8448eb211c80319c");
   });
 
   it("never lets Retry-After be earlier than the end of the debt", async () => {

@@ -7,7 +7,7 @@ import type { Tokens } from "./token-bucket.ts";
 /** A limit that a tenant can run into: its name on every wire. */
 export type QuotaPolicy = "events" | "bytes" | "requests" | "backlog";
 
-/** A refusal: which policies said no, and when to come again, in milliseconds. */
+/** A refusal: which policies said no (the same list each time for the same ones), and when to come again, in milliseconds. */
 export interface QuotaRefusal {
   readonly policies: readonly QuotaPolicy[];
   readonly retryAfterMs: number;
@@ -27,6 +27,12 @@ export interface QuotaState {
 const REQUESTS_RETRY_MS = 1000;
 /** A backlog shrinks as its lanes deliver: it is looked at again about so often. */
 const BACKLOG_RETRY_MS = 1000;
+
+const NAMES = ["events", "bytes", "requests", "backlog"] as const satisfies readonly QuotaPolicy[];
+/** Every set of policies, at the number whose bits say which: a refusal makes no list. */
+const POLICIES: ReadonlyArray<readonly QuotaPolicy[]> = Array.from({ length: 2 ** NAMES.length }, (_, bits) => {
+  return NAMES.filter((_name, at) => (bits & (1 << at)) !== 0);
+});
 
 /** Where the tokens of one tenant come from when several processes share its quota. */
 export interface QuotaShare {
@@ -98,11 +104,9 @@ export class TenantQuota {
     const bytesMs = this.#bytes?.waitMs(now) ?? 0;
     const isCrowded = this.#requests >= (this.#requestsMax ?? Number.POSITIVE_INFINITY);
     if (eventsMs === 0 && bytesMs === 0 && !isCrowded && !this.#isBehind) return undefined;
-    const policies: QuotaPolicy[] = [];
-    if (eventsMs > 0) policies.push("events");
-    if (bytesMs > 0) policies.push("bytes");
-    if (isCrowded) policies.push("requests");
-    if (this.#isBehind) policies.push("backlog");
+    const policies = POLICIES[
+      (eventsMs > 0 ? 1 : 0) + (bytesMs > 0 ? 2 : 0) + (isCrowded ? 4 : 0) + (this.#isBehind ? 8 : 0)
+    ] as readonly QuotaPolicy[];
     const otherMs = Math.max(isCrowded ? REQUESTS_RETRY_MS : 0, this.#isBehind ? BACKLOG_RETRY_MS : 0);
     return { policies, retryAfterMs: Math.max(eventsMs, bytesMs, otherMs) };
   }

@@ -123,6 +123,26 @@ describe("the door at capacity", () => {
     }
   });
 
+  it("gives large events and small ones the same share, whatever tenants beside them leave of theirs", () => {
+    for (const seed of SEEDS) {
+      const calm = [sender("calm", 0.02, 32 * 1024, 4), sender("calmer", 0.02, 2048, 4)];
+      const { of } = simulate([sender("small", 2), sender("large", 0.7, 256 * 1024), ...calm], 4, seed);
+      expect(Math.abs(of("large").stored / of("small").stored - 1)).toBeLessThan(0.04);
+    }
+  });
+
+  it("leaves to the others what a tenant does not need of its share", () => {
+    const clock = { now: () => 0, monotonic: () => 0, sleep: () => Promise.resolve() };
+    const capacity = new Capacity({ clock, costMax: 1_000 });
+    capacity.enter("calm", 8, 100);
+    capacity.enter("flood", 1, 700);
+    capacity.enter("other", 1, 200);
+    // Each of the two may have 450, not the tenth that its weight is among all.
+    expect([capacity.admits("other", 1), capacity.admits("flood", 1)]).toEqual([true, false]);
+    capacity.enter("other", 1, 260);
+    expect([capacity.admits("other", 1), capacity.admits("calm", 8)]).toEqual([false, true]);
+  });
+
   it("gives equal tenants equal shares", () => {
     for (const seed of SEEDS) {
       const { tallies } = simulate(

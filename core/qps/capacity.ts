@@ -27,6 +27,9 @@ const QUEUE_SECONDS = 0.4;
 /** The limit never closes the door: this part of `costMax` is always let in, however slow the machine is at the moment. */
 const FLOOR = 0.25;
 
+/** The level at the bound is reckoned anew once what is under way, or the tenants it is of, have changed by this part. */
+const STALE = 1 / 16;
+
 interface Share {
   weight: number;
   cost: number;
@@ -36,7 +39,8 @@ interface Share {
  * Bounds what is under way at the door, all tenants together. The bound follows the log: once there is
  * a standing queue before it (as CoDel tells it: no commit of an interval whose wait was short), no
  * more is let in than the log takes in a moment. At the limit, tenants are shed that hold their
- * weighted share or more; those under it go on: max–min fairness by what is in flight.
+ * weighted share or more; those under it go on: max–min fairness by what is in flight. So whoever
+ * sends enough has enough waiting for its turns at the log, whatever the size of its events.
  */
 export class Capacity {
   readonly #clock: Clock;
@@ -46,6 +50,8 @@ export class Capacity {
   #weights = 0;
   #cost = 0;
   #limit: number;
+  /** As it was when it was last reckoned, which takes a look at every tenant. */
+  #level = { level: 0, forCost: 0, forWeights: 0, forLimit: 0 };
   #intervalBeganAt: number;
   #shortestExcess = Number.POSITIVE_INFINITY;
   #committed = 0;
@@ -77,7 +83,21 @@ export class Capacity {
     if (this.#cost < limit) return true;
     const share = this.#shares.get(tenantId);
     const weights = this.#weights + (share === undefined ? weight : 0);
-    return (share?.cost ?? 0) < (limit * weight) / weights;
+    const cost = share?.cost ?? 0;
+    return cost < (limit * weight) / weights || cost < this.#levelAt(limit) * weight;
+  }
+
+  /** The cost by weight that no tenant may go beyond, so that all together have the limit: what some leave, others have. */
+  #levelAt(limit: number): number {
+    const { forCost, forWeights, forLimit } = this.#level;
+    const isNear =
+      Math.abs(this.#cost - forCost) < limit * STALE && Math.abs(this.#weights - forWeights) <= forWeights * STALE;
+    if (!isNear || forLimit !== limit)
+      this.#level = {
+        ...{ forCost: this.#cost, forWeights: this.#weights, forLimit: limit },
+        level: waterLevel(this.#shares, limit),
+      };
+    return this.#level.level;
   }
 
   /** Something of the tenant is under way from here until `leave` with the same cost. */
@@ -115,5 +135,20 @@ export class Capacity {
     this.#intervalBeganAt = now;
     this.#shortestExcess = Number.POSITIVE_INFINITY;
     this.#committed = 0;
+  }
+}
+
+/** The level at which Σ min(cost, level × weight) is the limit. A few looks at each: those below it leave the rest more. */
+function waterLevel(shares: ReadonlyMap<string, Share>, limit: number): number {
+  for (let level = 0; ; ) {
+    let left = limit;
+    let weights = 0;
+    for (const { cost, weight } of shares.values()) {
+      if (cost < level * weight) left -= cost;
+      else weights += weight;
+    }
+    const next = left / weights;
+    if (weights === 0 || next <= level) return level;
+    level = next;
   }
 }

@@ -20,7 +20,8 @@ export interface QosTenant {
 }
 
 export interface QosTally {
-  offered: number;
+  /** Bytes that the quota let pass in the time that counts, and those that waited when it began. */
+  passed: number;
   /** Bytes, in the time that counts. */
   stored: number;
   /** When events were let in past the quota. */
@@ -114,7 +115,7 @@ export interface SimTimes {
 
 function emptyTally(): QosTally {
   return {
-    ...{ offered: 0, stored: 0, passedAt: [], shed: 0, accepted: 0, delivered: 0 },
+    ...{ passed: 0, stored: 0, passedAt: [], shed: 0, accepted: 0, delivered: 0 },
     ...{ sentWhileDown: 0, deliveryMaxMs: 0, backAfterMs: undefined },
   };
 }
@@ -150,7 +151,10 @@ class SimDoor {
   }
 
   arrive(): void {
-    for (const tenant of this.#options.tenants) {
+    const { tenants, clock, tallies, halfMs } = this.#options;
+    if (clock.at === halfMs)
+      for (const [id, cost] of this.#capacity.costs()) (tallies.get(id) as QosTally).passed += cost;
+    for (const tenant of tenants) {
       const due = (this.#credit.get(tenant.id) ?? 0) + (tenant.perSecond / 1_000) * 2 * this.#options.random();
       const events = Math.floor(due / tenant.size);
       this.#credit.set(tenant.id, due - events * tenant.size);
@@ -163,8 +167,8 @@ class SimDoor {
     const tally = tallies.get(tenant.id) as QosTally;
     const quota = this.#quotas.get(tenant.id) as TenantQuota;
     const counts = clock.at >= halfMs;
-    if (counts) tally.offered += tenant.size;
     if (quota.enter(tenant.size) !== undefined) return;
+    if (counts) tally.passed += tenant.size;
     tally.passedAt.push(clock.at);
     quota.leave();
     if (!this.#capacity.admits(tenant.id, tenant.weight)) {

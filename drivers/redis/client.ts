@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { Cluster, Command, type Redis } from "ioredis";
+import { Cluster, Command, type Redis, ReplyError } from "ioredis";
 import { PulseGateError } from "../../core/canonical/errors.ts";
 import type { ConnectOptions } from "./connect.ts";
 import { connect } from "./connect.ts";
@@ -145,7 +145,10 @@ export function errorOf(cause: unknown): PulseGateError {
     });
   if (said.startsWith("OOM "))
     return new PulseGateError("log_full", "Redis has no memory left (maxmemory).", { cause, retryAfterMs: 1_000 });
-  return new PulseGateError("log_unavailable", "Redis did not answer; the outcome is unknown. Try again.", { cause });
+  // The whole answer may quote what was sent; of rights it names the command alone.
+  const answer = /^NOPERM .{1,200}|^[A-Z]+(?= )/.exec(cause instanceof ReplyError ? said : "")?.[0];
+  const what = answer === undefined ? "Redis did not answer" : `Redis answered "${answer}"`;
+  return new PulseGateError("log_unavailable", `${what}; the outcome is unknown. Try again.`, { cause });
 }
 
 export function textOf(reply: Reply | undefined): string {

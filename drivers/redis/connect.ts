@@ -115,6 +115,8 @@ function commonOptions(options: ConnectOptions, address: Address): RedisOptions 
   return {
     lazyConnect: true,
     protocol: 2,
+    // One command less that a user needs the right for.
+    disableClientInfo: true,
     username: options.username ?? address.username,
     password: options.password ?? address.password,
     db: address.database,

@@ -56,6 +56,33 @@ describe("leases on slots", () => {
   });
 });
 
+describe("claims on a server that another may replace", () => {
+  it("are void once its history has begun anew, and come back as new ones", async () => {
+    const primary = await startTestRedis({ args: ["--enable-debug-command", "yes"] });
+    const replica = await startTestRedis({ args: ["--replicaof", "127.0.0.1", String(primary.port)] });
+    try {
+      await expect.poll(() => primary.admin.info("replication"), POLL).toContain("state=online");
+      const log = await openTestLog(primary.url, { replicas: 1, leaseMs: 600_000 });
+      await appendMany(log, { count: 2 });
+      await log.openLane(LANE, "start");
+      const held = follow(await log.claims("w"));
+      await expect.poll(() => has(held, slotOf(STREAM)), POLL).toBe(true);
+      const claimed = () => held.now.find(({ slot }) => slot === slotOf(STREAM)) as Claim;
+      const claim = claimed();
+      await commitOne(log, { claim, from: 0, to: 1 });
+      // As of a replica that is promoted.
+      await primary.admin.call("DEBUG", "CHANGE-REPL-ID");
+      await expect(commitOne(log, { claim, from: 1, to: 2 })).rejects.toThrow("another server has taken over");
+      await expect.poll(() => claimed().epoch, POLL).toBeGreaterThan(claim.epoch);
+      await commitOne(log, { claim: claimed(), from: 1, to: 2 });
+      held.stop();
+    } finally {
+      await replica.stop();
+      await primary.stop();
+    }
+  });
+});
+
 const POLL = { timeout: 20_000, interval: 20 };
 
 interface Held {

@@ -118,6 +118,29 @@ test("a Redis that can't be reached hinders the start, in words", async () => {
   expect(stderr).toMatch(/PulseGate did not start: Redis at 127\.0\.0\.1:1 can't be used.*\nNext: /);
 });
 
+test("a user's password comes from the environment or a file, and stands in no log and no error", async () => {
+  const [right, wrong] = ["canary-right-password", "canary-wrong-password"];
+  await redis.admin.call("ACL", "SETUSER", "app", "on", `>${right}`, "~*", "&*", "+@all");
+  const dir = await tempDir();
+  await writeFile(join(dir, "password"), `${right}\n`);
+  const started = async (password: string, env: Record<string, string>) => {
+    const config = await configIn(dir, `prefix: user, username: app, password: "${password}"`);
+    return spawnPulsegate(["start", "--config", config], { env });
+  };
+  const refused = await (await started("${APP_PASSWORD}", { APP_PASSWORD: wrong })).finished;
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toMatch(/Redis at 127\.0\.0\.1:\d+ can't be used: WRONGPASS/);
+  const running = await started(`\${file:${join(dir, "password")}}`, {});
+  const [line] = await running.output(/^.*"msg":"ready".*$/m);
+  const { data } = JSON.parse(line) as { data: string };
+  // Cut off, it comes back with the same password.
+  await redis.admin.call("CLIENT", "KILL", "USER", "app");
+  await until(async () => ((await post(data, 0)).status === 202 ? true : undefined), "accepted again");
+  running.signalGroup("SIGTERM");
+  const { stdout, stderr } = await running.finished;
+  for (const text of [refused.stdout, refused.stderr, stdout, stderr]) expect(text).not.toContain("canary-");
+});
+
 test("emptied under its feet it accepts nothing, until `lanes reset --confirm` says to go on", async () => {
   const { data, ops, out } = await start("prefix: emptied");
   expect((await post(data, 0)).status).toBe(202);

@@ -1,4 +1,5 @@
 import { Cluster } from "ioredis";
+import type { Certificates } from "./certificates.ts";
 import { freePort, startTestRedis, type TestRedis } from "./redis.ts";
 import { until } from "./until.ts";
 
@@ -17,6 +18,7 @@ export interface TestClusterOptions {
   readonly withReplicas?: boolean | undefined;
   /** A node that is silent for so long is taken for dead; 15 seconds, for machines that are busy. */
   readonly nodeTimeoutMs?: number | undefined;
+  readonly tls?: Certificates | undefined;
 }
 
 const SLOTS = 16_384;
@@ -24,7 +26,7 @@ const PRIMARIES = 3;
 
 /** A real cluster of three primaries on free loopback ports, all slots served. */
 export async function startTestCluster(options: TestClusterOptions = {}): Promise<TestCluster> {
-  const { binary, withReplicas = false, nodeTimeoutMs = 15_000 } = options;
+  const { binary, withReplicas = false, nodeTimeoutMs = 15_000, tls } = options;
   const busPorts: number[] = [];
   const nodes: TestRedis[] = [];
   const stop = async () => void (await Promise.all(nodes.map((node) => node.stop())));
@@ -34,7 +36,7 @@ export async function startTestCluster(options: TestClusterOptions = {}): Promis
       busPorts.push(busPort);
       const own = ["--cluster-enabled", "yes", "--cluster-port", String(busPort)];
       const args = [...own, "--cluster-node-timeout", String(nodeTimeoutMs), "--repl-diskless-sync-delay", "0"];
-      nodes.push(await startTestRedis({ args, ...(binary === undefined ? {} : { binary }) }));
+      nodes.push(await startTestRedis({ args, binary, tls }));
     }
     await form(nodes, busPorts);
   } catch (error) {
@@ -42,10 +44,14 @@ export async function startTestCluster(options: TestClusterOptions = {}): Promis
     throw error;
   }
   const hosts = nodes.slice(0, PRIMARIES).map(({ port }) => `127.0.0.1:${port}`);
-  const admin = new Cluster(hosts.map((host) => `redis://${host}`));
+  const redisOptions = tls === undefined ? {} : { tls: { ca: tls.ca, cert: tls.cert, key: tls.key } };
+  const admin = new Cluster(
+    hosts.map((host) => `redis://${host}`),
+    { redisOptions },
+  );
   admin.on("error", () => {});
   return {
-    url: `redis+cluster://${hosts.join()}`,
+    url: `${tls === undefined ? "redis" : "rediss"}+cluster://${hosts.join()}`,
     nodes,
     admin,
     async stop() {

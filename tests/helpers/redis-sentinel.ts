@@ -4,7 +4,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
-import { freePort, redisServers, startTestRedis, type TestRedis } from "./redis.ts";
+import type { Certificates } from "./certificates.ts";
+import { freePort, portArgs, redisServers, startTestRedis, type TestRedis } from "./redis.ts";
 import { until } from "./until.ts";
 
 export interface TestSentinels {
@@ -21,25 +22,25 @@ const NAME = "pulse";
 const SENTINELS = 3;
 
 /** A real primary with a replica, and three sentinels that agree by two, all on free loopback ports. */
-export async function startTestSentinels(): Promise<TestSentinels> {
+export async function startTestSentinels(tls?: Certificates): Promise<TestSentinels> {
   const servers: TestRedis[] = [];
   const sentinels: Sentinel[] = [];
   const stop = async () => void (await Promise.all([...sentinels, ...servers].map((one) => one.stop())));
   try {
-    const primary = await startTestRedis();
+    const primary = await startTestRedis({ tls });
     servers.push(primary);
     const args = ["--replicaof", "127.0.0.1", String(primary.port), "--repl-diskless-sync-delay", "0"];
-    const replica = await startTestRedis({ args });
+    const replica = await startTestRedis({ args, tls });
     servers.push(replica);
     const hasReplica = async () =>
       (await primary.admin.info("replication")).includes("state=online") ? true : undefined;
     await until(hasReplica, "the replica");
-    for (let i = 0; i < SENTINELS; i++) sentinels.push(await startSentinel(primary.port));
+    for (let i = 0; i < SENTINELS; i++) sentinels.push(await startSentinel(primary.port, tls));
     await Promise.all(sentinels.map(({ admin }) => until(() => knowsAll(admin), "the sentinels know one another")));
     const hosts = sentinels.map(({ port }) => `127.0.0.1:${port}`).join();
     const [first] = sentinels as [Sentinel];
     return {
-      url: `redis+sentinel://${hosts}/${NAME}`,
+      url: `${tls === undefined ? "redis" : "rediss"}+sentinel://${hosts}/${NAME}`,
       servers,
       primaryPort: async () =>
         Number(((await first.admin.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME)) as string[])[1]),
@@ -57,14 +58,13 @@ interface Sentinel {
   stop(): Promise<void>;
 }
 
-async function startSentinel(primaryPort: number): Promise<Sentinel> {
+async function startSentinel(primaryPort: number, tls: Certificates | undefined): Promise<Sentinel> {
   const folder = await mkdtemp(join(tmpdir(), "pulsegate-sentinel-"));
   const port = await freePort();
   const file = join(folder, "sentinel.conf");
   await writeFile(
     file,
-    `port ${port}
-bind 127.0.0.1
+    `bind 127.0.0.1
 dir ${folder}
 logfile ${join(folder, "log")}
 sentinel monitor ${NAME} 127.0.0.1 ${primaryPort} 2
@@ -73,10 +73,13 @@ sentinel failover-timeout ${NAME} 10000
 `,
   );
   const [{ binary } = { binary: "" }] = redisServers();
-  const child = spawn(binary, [file, "--sentinel"], { stdio: "ignore" });
+  const child = spawn(binary, [file, "--sentinel", ...portArgs(port, tls)], { stdio: "ignore" });
   const onExit = () => void child.kill("SIGKILL");
   process.on("exit", onExit);
-  const admin = new Redis({ port, host: "127.0.0.1", maxRetriesPerRequest: null, retryStrategy: () => 20 });
+  const admin = new Redis({
+    ...{ port, host: "127.0.0.1", maxRetriesPerRequest: null, retryStrategy: () => 20 },
+    ...(tls && { tls: { ca: tls.ca, cert: tls.cert, key: tls.key } }),
+  });
   admin.on("error", () => {});
   return {
     port,

@@ -5,7 +5,8 @@ import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { Redis } from "ioredis";
+import { Redis, type RedisOptions } from "ioredis";
+import type { Certificates } from "./certificates.ts";
 import { until } from "./until.ts";
 
 /** Where `make test` puts the servers that it does not install. */
@@ -30,17 +31,24 @@ export interface TestRedis {
 /** Safe settings: what PulseGate demands. */
 const DURABLE = ["--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction", "--save", ""];
 
-/** A real server on a free loopback port. `args` come behind the safe settings. Start one in `beforeAll`, stop it in `afterAll`. */
-export async function startTestRedis({
-  args = [],
-  binary,
-}: {
-  readonly args?: readonly string[];
-  readonly binary?: string;
-} = {}): Promise<TestRedis> {
+export interface TestRedisOptions {
+  /** Come behind the safe settings. */
+  readonly args?: readonly string[] | undefined;
+  readonly binary?: string | undefined;
+  /** Only over TLS then, and only for clients with a certificate. */
+  readonly tls?: Certificates | undefined;
+}
+
+/** A real server on a free loopback port. Start one in `beforeAll`, stop it in `afterAll`. */
+export async function startTestRedis({ args = [], binary, tls }: TestRedisOptions = {}): Promise<TestRedis> {
   const folder = await mkdtemp(join(tmpdir(), "pulsegate-redis-"));
   const port = await freePort();
-  const own = ["--port", String(port), "--bind", "127.0.0.1", "--dir", folder, "--logfile", join(folder, "log")];
+  const place: RedisOptions = {
+    port,
+    host: "127.0.0.1",
+    ...(tls && { tls: { ca: tls.ca, cert: tls.cert, key: tls.key } }),
+  };
+  const own = [...portArgs(port, tls), "--bind", "127.0.0.1", "--dir", folder, "--logfile", join(folder, "log")];
   const command = [binary ?? defaultServer(), ...own, ...DURABLE, ...args] as const;
   let child: ChildProcess | undefined;
   const kill = async () => {
@@ -50,18 +58,18 @@ export async function startTestRedis({
   };
   const onExit = () => void child?.kill("SIGKILL");
   process.on("exit", onExit);
-  const admin = new Redis({ port, host: "127.0.0.1", lazyConnect: true, maxRetriesPerRequest: null });
+  const admin = new Redis({ ...place, lazyConnect: true, maxRetriesPerRequest: null });
   admin.on("error", () => {});
   const start = async () => {
     const [file, ...rest] = command;
     child = spawn(file, rest, { stdio: "ignore" });
-    await until(() => answers(port), `Redis on port ${port}`);
+    await until(() => answers(place), `Redis on port ${port}`);
   };
   await start();
   await admin.connect();
   return {
     port,
-    url: `redis://127.0.0.1:${port}`,
+    url: `${tls === undefined ? "redis" : "rediss"}://127.0.0.1:${port}`,
     admin,
     kill,
     start,
@@ -80,10 +88,18 @@ export async function startTestRedis({
   };
 }
 
-async function answers(port: number): Promise<true | undefined> {
+/** Settings of a server, or of a sentinel. */
+export function portArgs(port: number, tls: Certificates | undefined): string[] {
+  if (tls === undefined) return ["--port", String(port)];
+  const { ca, cert, key } = tls.files;
+  const files = ["--tls-ca-cert-file", ca, "--tls-cert-file", cert, "--tls-key-file", key];
+  const always = ["--tls-replication", "yes", "--tls-cluster", "yes"];
+  return ["--port", "0", "--tls-port", String(port), ...files, ...always];
+}
+
+async function answers(place: RedisOptions): Promise<true | undefined> {
   const client = new Redis({
-    port,
-    host: "127.0.0.1",
+    ...place,
     lazyConnect: true,
     retryStrategy: null,
     maxRetriesPerRequest: 0,

@@ -70,7 +70,6 @@ describe("sentinels", () => {
   }, async () => {
     const { url } = sentinels;
     const { primary, replica } = await placesOf(sentinels);
-    // Renewals would notice first.
     const shared = { prefix: "alone", leaseMs: 600_000, clock: systemClock };
     const log = await openTestLog(url, { ...shared, replicas: 1 });
     const hasty = await openTestLog(url, { ...shared, durability: "relaxed" });
@@ -89,7 +88,7 @@ describe("sentinels", () => {
     await primary.start();
     const y = await until(() => appendOne(log, { id: "y" }).catch(() => undefined), "y");
     expect(y).toMatchObject({ sequence: 0 });
-    await expect(commitOne(log, { claim, from: 0, to: 1 })).rejects.toThrow("another server has taken over");
+    await expect(commitOne(log, { claim, from: 0, to: 1 })).rejects.toMatchObject({ code: "fenced" });
     expect((await readAll(log)).map(eventOf)).toEqual(["y"]);
     await commitOne(log, { claim: await claimIn(held), from: 0, to: 1 });
     expect(await log.loadLane(LANE)).toMatchObject({ cursor: 1, delivered: 1 });

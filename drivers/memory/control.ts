@@ -5,17 +5,20 @@ interface Versioned {
   readonly version: number;
 }
 
-/** The durable control documents of the in-memory log. Values are copied both ways, as a real store would. */
+/**
+ * The durable control documents of the in-memory log. Values are copied on their way in, as a real store would, and
+ * frozen: readers share them, and one that changes what it was given fails.
+ */
 export class ControlTable {
   readonly #documents = new Map<string, Versioned>();
 
   get(key: string): Versioned | undefined {
-    return structuredClone(this.#documents.get(key));
+    return this.#documents.get(key);
   }
 
   put(key: string, value: unknown, version: number): number {
     this.#check(key, version);
-    this.#documents.set(key, { value: structuredClone(value), version: version + 1 });
+    this.#documents.set(key, { value: frozen(structuredClone(value)), version: version + 1 });
     return version + 1;
   }
 
@@ -28,7 +31,7 @@ export class ControlTable {
     return [...this.#documents]
       .filter(([key]) => key.startsWith(prefix))
       .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, document]) => ({ key, ...structuredClone(document) }));
+      .map(([key, document]) => ({ key, ...document }));
   }
 
   #check(key: string, version: number): void {
@@ -36,4 +39,10 @@ export class ControlTable {
     if (current === version) return;
     throw new PulseGateError("version_conflict", `${key} is at version ${current}, not ${version}`);
   }
+}
+
+function frozen(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  for (const part of Object.values(value)) frozen(part);
+  return Object.freeze(value);
 }

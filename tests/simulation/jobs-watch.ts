@@ -14,8 +14,10 @@ export function watchDeliveries(log: MemoryLog, watch: Watch): LogReader & LaneS
   const methods: Partial<LogReader & LaneStore> = {
     read: async (stream, from, limits) => {
       const entries = await log.read(stream, from, limits);
-      for (const { sequence, bytes } of entries)
-        ids.set(`${streamKey(stream)}/${sequence}`, decodeEvent(bytes).event_id);
+      for (const { sequence, bytes } of entries) {
+        const place = `${streamKey(stream)}/${sequence}`;
+        if (!ids.has(place)) ids.set(place, decodeEvent(bytes).event_id);
+      }
       return entries;
     },
     deadLetters: async (query) => {

@@ -7,7 +7,7 @@ import {
   type SinkPlugin,
 } from "../../contract.ts";
 import { chunksOf, halvesOf } from "./chunks.ts";
-import { KafkaClient, optionsOf } from "./client.ts";
+import type { KafkaClient } from "./client.ts";
 import { brokersOf, type Config, config } from "./config.ts";
 import { type Failure, failureOf } from "./failure.ts";
 import { type KafkaRecord, recordOf } from "./record.ts";
@@ -39,6 +39,8 @@ class KafkaSink implements SinkPlugin {
   /** Opens no connection: brokers that are down at the start are an outage like any other. */
   async init(options: unknown): Promise<void> {
     this.#config = options as Config;
+    // Not before it is needed: loading it costs each process and thread half a second.
+    const { KafkaClient, optionsOf } = await import("./client.ts");
     this.#client = new KafkaClient(await optionsOf(this.#config));
   }
 

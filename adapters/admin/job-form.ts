@@ -42,7 +42,7 @@ const Selection = z.strictObject({
   event_type: name().optional().describe("Of a redrive: dead letters of this event type."),
   letters: z
     .array(z.string().refine((id) => parseDeadLetterId(id) !== undefined, "not the id of a dead letter"))
-    .max(10_000)
+    .max(1_000)
     .optional()
     .describe("Of a redrive: these dead letters alone."),
 });

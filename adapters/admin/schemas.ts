@@ -181,7 +181,12 @@ export const JobSchema = z.strictObject({
     settled: count(),
     share: z.number(),
     events_per_second: z.number().optional(),
-    eta_ms: z.number().optional(),
+    eta_ms: z
+      .number()
+      .optional()
+      .describe(
+        "While it runs, how long it will take from here. Of a plan, how long in all: by its rate, else by the speed of the tenant's latest job of the kind; absent when there was none.",
+      ),
     waiting: z
       .array(
         z.strictObject({

@@ -111,6 +111,18 @@ describe("without a PulseGate to ask", () => {
     const result = await pulsegate(["ledger"], { env: { PULSEGATE_ADMIN_URL: "http://127.0.0.1:1" } });
     expect([result.code, result.stderr]).toEqual([2, expect.stringContaining("PULSEGATE_ADMIN_TOKEN is not set")]);
   });
+
+  test("an address that is none is wrong usage, one that is set to nothing is not there", async () => {
+    const env = { PULSEGATE_ADMIN_URL: "localhost:8081", PULSEGATE_ADMIN_TOKEN: "t" };
+    const wrong = await pulsegate(["ledger"], { env, cwd: folder });
+    expect([wrong.code, wrong.stderr]).toEqual([
+      2,
+      expect.stringContaining("PULSEGATE_ADMIN_URL is no http URL: localhost:8081"),
+    ]);
+    const none = { PULSEGATE_ADMIN_URL: "", PULSEGATE_ADMIN_TOKEN: "" };
+    const result = await pulsegate(["ledger"], { env: none, cwd: folder });
+    expect([result.code, result.stderr]).toEqual([3, expect.stringContaining("found no PulseGate to ask")]);
+  });
 });
 
 describe("config", () => {

@@ -15,7 +15,11 @@ export interface AdminAddress {
 
 /** The environment's address, else the dev instance's on this data folder. */
 export async function findAdmin(dataDir: string): Promise<AdminAddress> {
-  const { PULSEGATE_ADMIN_URL: url, PULSEGATE_ADMIN_TOKEN: token } = process.env;
+  // What is set to nothing is not set.
+  const url = process.env.PULSEGATE_ADMIN_URL || undefined;
+  const token = process.env.PULSEGATE_ADMIN_TOKEN || undefined;
+  if (url !== undefined && !/^https?:$/.test(URL.parse(url)?.protocol ?? ""))
+    throw new Failure(`PULSEGATE_ADMIN_URL is no http URL: ${url}`, { exitCode: EXIT.usage, next: ADMIN_HINT });
   if (url !== undefined && token !== undefined) return { url, token };
   if (url !== undefined || token !== undefined) {
     const missing = url === undefined ? "PULSEGATE_ADMIN_URL" : "PULSEGATE_ADMIN_TOKEN";

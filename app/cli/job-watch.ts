@@ -46,7 +46,7 @@ export interface JobView {
 const LOOK_MS = 300;
 const ENDED = new Set(["done", "failed", "cancelled"]);
 
-/** Follows a job to its end, with a bar on a terminal. Fails when it failed, was cancelled or rests. */
+/** Follows a job to its end, with a bar on a terminal. Fails when it or some of its events failed, when it was cancelled or rests. */
 export async function watchJob(client: AdminClient, id: string, { json }: { readonly json?: boolean }): Promise<void> {
   const bar = createBar() ?? createNotes();
   const stop = interruption();
@@ -68,7 +68,12 @@ export async function watchJob(client: AdminClient, id: string, { json }: { read
   }
   if (json === true) printJson(job);
   else printLine(outcomeOf(job));
-  if (job.state === "done") return;
+  const { failed } = job.progress;
+  if (job.state === "done" && failed === 0) return;
+  if (job.state === "done") {
+    const what = job.kind === "redrive" ? "dead letter(s) failed again" : "event(s) became dead letters";
+    throw new Failure(`${failed} ${what}`, { next: "pulsegate dlq groups" });
+  }
   const next =
     job.state === "failed"
       ? "mend the cause (`pulsegate dlq groups`), then run the command again"
@@ -94,7 +99,8 @@ function waitOf({ sink, stage, code, message }: JobView["progress"]["waiting"][n
 function createNotes() {
   let told = "";
   return {
-    show({ id, progress: { waiting } }: JobView) {
+    show({ id, state, progress: { waiting } }: JobView) {
+      if (state !== "running") return;
       const now = waiting.map(waitOf).join("; ");
       if (now === told) return;
       printNote(withoutControls(now === "" ? `job ${id} goes on` : `job ${id} is ${now}`));

@@ -83,7 +83,13 @@ function print(lane: LaneView, { json }: AdminOptions): void {
   else printLine(`${lane.id}  ${lane.state}, at ${lane.cursor}, ${lane.lag_events} event(s) behind`);
 }
 
-type Entry = Row & { readonly imbalance?: number; readonly faults?: readonly string[] };
+interface Entry extends Row {
+  readonly tenant: string;
+  readonly partition: number;
+  readonly sink: string;
+  readonly imbalance?: number;
+  readonly faults?: readonly string[];
+}
 
 /** `ledger`: fails when a lane does not balance, so that scripts can rely on it; `--audit` counts from the log itself. */
 export async function showLedger(options: TenantOptions & { readonly audit?: boolean }): Promise<void> {
@@ -91,10 +97,15 @@ export async function showLedger(options: TenantOptions & { readonly audit?: boo
   const isAudit = options.audit === true;
   const items = await client.all<Entry>(isAudit ? "/ledger/audit" : "/ledger", { tenant: options.tenant });
   const counts = ["accepted", "delivered", "filtered", "dead", "erased", "pending"];
-  const columns = ["tenant", "sink", ...counts, isAudit ? "faults" : "imbalance"].filter(isTold(items));
+  // Lanes of one sink differ by their partition, where there are several.
+  const names = items.some(({ partition }) => partition !== 0) ? ["lane"] : ["tenant", "sink"];
+  const columns = [...names, ...counts, isAudit ? "faults" : "imbalance"].filter(isTold(items));
   if (options.json === true) printJson({ items });
   else {
-    const rows = items.map((item) => (isAudit ? { ...item, faults: item.faults?.length } : item));
+    const rows = items.map((item) => {
+      const { tenant, partition, sink, faults } = item;
+      return { ...item, lane: `${tenant}/${partition}/${sink}`, faults: faults?.length };
+    });
     printRows(rows, columns, "There are no lanes: no tenant has a sink.");
   }
   const wrong = items.filter((item) => (isAudit ? item.faults?.length !== 0 : item.imbalance !== 0));

@@ -49,9 +49,17 @@ export async function createReplay(options: ReplayOptions): Promise<void> {
   await watchJob(client, job.id, options);
 }
 
-function planOf({ id, kind, tenant, events, is_estimate: isEstimate, sinks }: JobView): string {
+function planOf({ id, kind, tenant, events, is_estimate: isEstimate, sinks, progress }: JobView): string {
   const many = isEstimate ? `at most ${events}` : String(events);
-  return `${id}  ${kind} of ${many} delivery(s) of tenant ${tenant} to ${sinks?.join(", ") ?? "all its sinks"}`;
+  return `${id}  ${kind} of ${many} delivery(s) of tenant ${tenant} to ${sinks?.join(", ") ?? "all its sinks"}${timeOf(progress.eta_ms)}`;
+}
+
+function timeOf(etaMs: number | undefined): string {
+  if (etaMs === undefined) return "";
+  const seconds = Math.ceil(etaMs / 1_000);
+  if (seconds < 120) return `, in about ${seconds} s`;
+  const minutes = Math.ceil(seconds / 60);
+  return minutes < 120 ? `, in about ${minutes} min` : `, in about ${Math.ceil(minutes / 60)} h`;
 }
 
 /** `replay list`: redrives and backfills as well. */

@@ -2,6 +2,7 @@ import { isErrorCode, PulseGateError } from "../canonical/errors.ts";
 import type { Clock, Random } from "../environment.ts";
 import { canaryStep } from "./job-canary.ts";
 import { countsOf, isEnded, progressOf } from "./job-counts.ts";
+import { estimateMsOf, speedOf } from "./job-estimate.ts";
 import { expired, isStale } from "./job-retention.ts";
 import { ordersOf } from "./job-orders.ts";
 import { withWaits } from "./job-waits.ts";
@@ -81,7 +82,9 @@ class Control implements JobControl {
     const { clock, control } = this.#options;
     const id = this.#newId(spec);
     const plan = await this.#plan(id, spec);
-    const job: Job = { id, spec, state: "planned", ...plan, createdAt: clock.now() };
+    const before = (await this.list(spec.tenantId)).map((one) => one.job);
+    const estimateMs = estimateMsOf(spec, { events: plan.events, before });
+    const job: Job = { id, spec, state: "planned", ...plan, estimateMs, createdAt: clock.now() };
     // Before it is there: what is stored by a call that failed holds back events as well.
     const ids = await this.#ids();
     ids.add(id);
@@ -258,7 +261,9 @@ class Control implements JobControl {
   async #ended(job: Job, end: { readonly state: JobState; readonly reason?: string }): Promise<Job> {
     const states = await this.#states(job);
     const counts = countsOf(states.flatMap((state) => state ?? []));
-    return { ...job, ...end, waits: undefined, endedAt: this.#options.clock.now(), outcome: counts };
+    const endedAt = this.#options.clock.now();
+    const eventsPerSecond = end.state === "done" ? speedOf(job, counts, endedAt) : undefined;
+    return { ...job, ...end, waits: undefined, endedAt, eventsPerSecond, outcome: counts };
   }
 
   async #states(job: Job): Promise<(LaneState | undefined)[]> {

@@ -42,6 +42,7 @@ export function progressOf(job: Job, states: readonly (LaneState | undefined)[],
   const share = job.state === "done" || all === 0 ? Number(job.state === "done") : passed / all;
   const waiting = waitingOf(job);
   const progress = { ...counts, settled, share, waiting };
+  if (job.state === "planned") return { ...progress, etaMs: job.estimateMs };
   if (job.state !== "running" || job.resumed === undefined || now <= job.resumed.at) return progress;
   const elapsedMs = now - job.resumed.at;
   const eventsPerSecond = ((settled - job.resumed.settled) * 1_000) / elapsedMs;

@@ -15,6 +15,8 @@ export interface Job {
   /** Events that the plan found; those that the filter passes over included when `isEstimate`. */
   readonly events: number;
   readonly isEstimate: boolean;
+  /** How long that will take, as it was planned; undefined when nobody could tell. */
+  readonly estimateMs?: number | undefined;
   readonly canary?: CanaryState | undefined;
   /** Milliseconds since the epoch, as all times. */
   readonly createdAt: number;
@@ -24,6 +26,8 @@ export interface Job {
   readonly resumed?: { readonly at: number; readonly settled: number; readonly share: number } | undefined;
   /** While it runs: what its lanes wait for, by lane key. */
   readonly waits?: Readonly<Record<string, JobWait>> | undefined;
+  /** At its end: how fast it went since it last began to run. */
+  readonly eventsPerSecond?: number | undefined;
   /** The counts at its end. */
   readonly outcome?: JobCounts | undefined;
 }
@@ -125,6 +129,7 @@ export interface JobProgress extends JobCounts {
   readonly share: number;
   /** Since it last began to run. */
   readonly eventsPerSecond?: number | undefined;
+  /** Of a plan: how long it will take. */
   readonly etaMs?: number | undefined;
   /** What lanes wait for, the lanes of one sink together; empty when nothing holds the job up. */
   readonly waiting: ReadonlyArray<JobWait & { readonly sink: string; readonly lanes: number }>;

@@ -65,12 +65,18 @@ test("the night: find out, fix, canary, redrive, truncate, replay; by number not
   expect(early.code).toBe(1);
   expect(early.stderr).toMatch(/error: job redrive-\S+ is failed\n {2}why: .*canary/);
   expect((await settled()).dead).toBe(DEAD);
+  const [one] = (await json<{ items: Array<{ id: string }> }>("dlq", "list", "--limit", "1")).items;
+  const again = await run("dlq", "redrive", one?.id ?? "");
+  expect([again.code, again.stderr]).toEqual([1, expect.stringContaining("1 dead letter(s) failed again")]);
+  // Since when it goes wrong is as it was, whatever was tried meanwhile.
+  const { items: since } = await json<{ items: Array<Record<string, unknown>> }>("dlq", "groups", "--from", "1h");
+  expect(since).toEqual([expect.objectContaining({ events: DEAD, first_at: groups[0]?.["first_at"] })]);
 
   // Without --yes nothing is delivered, and no job stays behind.
   const unasked = await run("dlq", "redrive", "--fingerprint", fingerprint);
   expect([unasked.code, unasked.stderr]).toEqual([2, expect.stringContaining(`${DEAD} dead letter(s) of tenant demo`)]);
   const { items: jobs } = await json<{ items: Array<{ state: string }> }>("replay", "list");
-  expect(jobs.map(({ state }) => state).toSorted()).toEqual(["cancelled", "failed"]);
+  expect(jobs.map(({ state }) => state).toSorted()).toEqual(["cancelled", "done", "failed"]);
 
   expect((await run("sql", "ALTER TABLE events_raw DROP CONSTRAINT paid")).code).toBe(0);
   const redriven = await run("dlq", "redrive", "--fingerprint", fingerprint, "--canary", "10", "--yes");

@@ -25,7 +25,8 @@ export interface EventParts {
 
 const RECEIVED_AT_OFFSET = '{"received_at":"'.length;
 const UNSTAMPED = "0000-00-00T00:00:00.000Z";
-const OCCURRED_AT_OFFSET = `{"received_at":"${UNSTAMPED}","occurred_at":"`.length;
+const HEAD_START = `{"received_at":"${UNSTAMPED}","occurred_at":"`;
+const OCCURRED_AT_OFFSET = HEAD_START.length;
 // No member of the head can hold these marks: quotes within its strings are escaped.
 const PAYLOAD_MARK = Buffer.from(',"payload":');
 const CONTENT_MARK = Buffer.from(',"event_type":');
@@ -45,7 +46,7 @@ export function encodeParts(parts: EventParts): Buffer {
 
 /** Parts were validated: only event ids and keys may hold characters that JSON escapes. */
 function unstampedHead(parts: EventParts): string {
-  let head = `{"received_at":"${UNSTAMPED}","occurred_at":"${parts.occurredAt ?? UNSTAMPED}","event_id":${quoted(parts.eventId)},"tenant_id":"${parts.tenantId}","source":"${parts.source}"`;
+  let head = `${HEAD_START}${parts.occurredAt ?? UNSTAMPED}","event_id":${quoted(parts.eventId)},"tenant_id":"${parts.tenantId}","source":"${parts.source}"`;
   if (parts.traceId !== undefined) head += `,"trace_id":"${parts.traceId}"`;
   if (parts.idempotencyKey !== undefined) head += `,"idempotency_key":${quoted(parts.idempotencyKey)}`;
   return `${head},"event_type":"${parts.eventType}","payload":`;

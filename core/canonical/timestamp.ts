@@ -1,6 +1,5 @@
 const CHARS_MAX = 64;
 const DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-const TWO_DIGITS_AFTER = [5, 8, 11, 14, 17] as const;
 
 /**
  * Why a text is no RFC 3339 timestamp that PulseGate takes; undefined when it is one. Years 0001–9999,
@@ -11,7 +10,11 @@ export function timestampFault(text: string): string | undefined {
   if (text.length < "2025-03-01T12:00:00Z".length || text.length > CHARS_MAX) return FORM;
   if (!separatorsFit(text)) return FORM;
   const year = digits(text, 0, 4);
-  const [month, day, hour, minute, second] = TWO_DIGITS_AFTER.map((at) => digits(text, at, 2)) as Five;
+  const month = digits(text, 5, 2);
+  const day = digits(text, 8, 2);
+  const hour = digits(text, 11, 2);
+  const minute = digits(text, 14, 2);
+  const second = digits(text, 17, 2);
   if (year < 0 || month < 0 || day < 0 || hour < 0 || minute < 0 || second < 0) return FORM;
   const zone = zoneAt(text, fractionEnd(text));
   if (zone === undefined) return FORM;
@@ -21,10 +24,10 @@ export function timestampFault(text: string): string | undefined {
   if (hour > 23) return "the hour must be 00–23";
   if (minute > 59) return "the minute must be 00–59";
   if (second > 60) return "the second must be 00–60";
+  // Wherever the zone is, the year stays within the bounds, and only a leap second is to be looked at.
+  if (second < 60 && year > 1 && year < 9999) return undefined;
   return utcFault({ year, month, day, hour, minute, second }, zone);
 }
-
-type Five = [number, number, number, number, number];
 
 const FORM = "an RFC 3339 timestamp with a zone is required, like 2025-03-01T12:00:00Z";
 
@@ -80,7 +83,6 @@ interface Fields {
 
 function utcFault(fields: Fields, zone: number): string | undefined {
   const { year, month, day, hour, minute, second } = fields;
-  if (second < 60 && year > 1 && year < 9999) return undefined;
   const utc = new Date(0);
   utc.setUTCFullYear(year, month - 1, day);
   utc.setUTCHours(hour, minute - zone, Math.min(second, 59));

@@ -34,19 +34,19 @@ export interface IngestorOptions {
 export function createIngestor({ log, metrics }: IngestorOptions): Ingestor {
   const streams = new StreamTable();
   return {
-    async accept(tenant, parts) {
-      const entries: AppendEntry[] = [];
+    accept(tenant, parts) {
       let bytes = 0;
-      for (const part of parts) {
+      const entries = parts.map((part) => {
         const stream = streams.of(tenant.id, partitionOf(part.eventId, tenant.partitions));
         const entry = entryOf(part, stream, tenant.weight);
         bytes += entry.bytes.length;
-        entries.push(entry);
-      }
-      const appended = await log.append(entries);
-      const results = entries.map((entry, i) => resultOf(entry, appended[i] as Appended, log.durability));
-      count(metrics, tenant.id, results, bytes);
-      return results;
+        return entry;
+      });
+      return log.append(entries).then((appended) => {
+        const results = entries.map((entry, i) => resultOf(entry, appended[i] as Appended, log.durability));
+        count(metrics, tenant.id, results, bytes);
+        return results;
+      });
     },
   };
 }

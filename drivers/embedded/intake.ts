@@ -155,25 +155,18 @@ export class Intake {
 
   private refusal(entries: readonly AppendEntry[]): PulseGateError | undefined {
     let bytes = 0;
-    for (const { bytes: body, eventId, stream, idempotencyKey } of entries) {
-      const names = { tenant: stream.tenantId.length, eventId: eventId.length, key: idempotencyKey?.length ?? 0 };
-      if (
-        names.tenant > 255 ||
-        names.eventId > 255 ||
-        names.key > 255 ||
-        names.eventId === 0 ||
-        idempotencyKey === ""
-      ) {
+    for (const entry of entries) {
+      if (!hasStorableNames(entry)) {
         return new PulseGateError(
           "internal",
           "A name is empty or longer than 255 characters; names are checked before the log.",
         );
       }
-      const frame = frameBytes({ ...names, body: body.length });
+      const frame = frameBytesOf(entry);
       if (frame + BLOCK_HEADER_BYTES + SEGMENT_HEADER_BYTES > this.options.segmentBytes) {
         return new PulseGateError(
           "event_too_large",
-          `An event of ${body.length} bytes does not fit a segment of ${this.options.segmentBytes} bytes.`,
+          `An event of ${entry.bytes.length} bytes does not fit a segment of ${this.options.segmentBytes} bytes.`,
         );
       }
       bytes += frame;
@@ -197,12 +190,7 @@ export class Intake {
     const { streams } = this.options;
     const stream = streams.ensure(tenantId, partition);
     const pending = new PendingEntry(entry, stream, call, index);
-    pending.frameBytes = frameBytes({
-      tenant: tenantId.length,
-      eventId: eventId.length,
-      key: idempotencyKey?.length ?? 0,
-      body: entry.bytes.length,
-    });
+    pending.frameBytes = frameBytesOf(entry);
     const { hash } = streams;
     hash.digest(stream.tenant.eventIds, eventId);
     pending.idHi = hash.hi;
@@ -292,6 +280,22 @@ export class Intake {
     unlink(this.byId, pending.idLo >>> 1, pending, "nextById");
     if (pending.entry.idempotencyKey !== undefined) unlink(this.byKey, pending.keyLo >>> 1, pending, "nextByKey");
   }
+}
+
+function hasStorableNames({ stream, eventId, idempotencyKey }: AppendEntry): boolean {
+  if (stream.tenantId.length > NAME_CHARS_MAX || eventId.length > NAME_CHARS_MAX || eventId === "") return false;
+  return idempotencyKey === undefined || (idempotencyKey !== "" && idempotencyKey.length <= NAME_CHARS_MAX);
+}
+
+const NAME_CHARS_MAX = 255;
+
+function frameBytesOf({ stream, eventId, idempotencyKey, bytes }: AppendEntry): number {
+  return frameBytes({
+    tenant: stream.tenantId.length,
+    eventId: eventId.length,
+    key: idempotencyKey?.length ?? 0,
+    body: bytes.length,
+  });
 }
 
 async function lookUp(suspicion: Suspicion, pending: PendingEntry, name: "byId" | "byKey"): Promise<void> {

@@ -107,7 +107,7 @@ async function plainXadd(load: { port: number; depth: number; bytes: number; sec
   const where = ["-p", String(port), "-c", "1", "-P", String(depth), "-n", String(events), "--csv"];
   const command = ["XADD", "xadd-bench", "*", "e", "x".repeat(bytes)];
   const { stdout } = await promisify(execFile)("redis-benchmark", [...where, ...command]);
-  const rate = Number(/^"[^\n]*","([\d.]+)",/m.exec(stdout.split("\n").slice(1).join("\n"))?.[1]);
+  const rate = Number(/^"[^"]*","([\d.]+)"/m.exec(stdout.split("\n").slice(1).join("\n"))?.[1]);
   if (!(rate > 0)) throw new Error(`redis-benchmark gave no rate:\n${stdout}`);
   return rate;
 }

@@ -25,6 +25,9 @@ export interface Server {
   cuts: number;
 }
 
+/** Commands that wait for their answers: one more would find its time over behind them before it is done. */
+const UNDER_WAY_MAX = 1_024;
+
 /** One connection (to a cluster: one for each node) whose commands are sent once: what has no answer has an unknown outcome. */
 export class Client {
   readonly raw: Redis | Cluster;
@@ -33,6 +36,9 @@ export class Client {
   onLost: (what: string) => void = () => {};
   /** Told when a commit finds another history than the claim's. */
   onHistory: () => void = () => {};
+
+  private underWay = 0;
+  private readonly waiting = new Set<() => void>();
 
   private constructor(raw: Redis | Cluster) {
     this.raw = raw;
@@ -82,21 +88,31 @@ export class Client {
 
   /** Rejects with `log_unavailable` when there is no answer, or `log_full` when Redis has no memory left. */
   async call(command: string, ...args: Argument[]): Promise<Reply> {
-    try {
-      this.checkReady();
-      return (await this.raw.callBuffer(command, ...args)) as Reply;
-    } catch (error) {
-      throw this.translated(error);
-    }
+    return this.inTurn(async () => (await this.raw.callBuffer(command, ...args)) as Reply);
   }
 
   /** As `call`. */
   async run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<Reply> {
+    return this.inTurn(() => this.evaluate(script, keys, args));
+  }
+
+  /** Sends at once while there is room, else in the order of the calls. */
+  private async inTurn(send: () => Promise<Reply>): Promise<Reply> {
+    // Whoever leaves hands its room on, so that nobody who comes meanwhile gets in between.
+    if (this.underWay >= UNDER_WAY_MAX) await new Promise<void>((resolve) => this.waiting.add(resolve));
+    else this.underWay++;
     try {
       this.checkReady();
-      return await this.evaluate(script, keys, args);
+      return await send();
     } catch (error) {
       throw this.translated(error);
+    } finally {
+      const [next] = this.waiting;
+      if (next === undefined) this.underWay--;
+      else {
+        this.waiting.delete(next);
+        next();
+      }
     }
   }
 

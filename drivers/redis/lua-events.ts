@@ -45,6 +45,7 @@ local function within(record, time)
   local t = string.match(string.sub(record, 17), '^%d+ %d+ (%d+)')
   return time - tonumber(t) < window
 end
+local call, format = redis.call, string.format
 local out = {}
 local count = tonumber(ARGV[at + 1])
 at = at + 1
@@ -54,21 +55,28 @@ for n = 1, count do
   at = at + 6
   local time = now
   if s.last > time then time = s.last end
+  if s.time ~= time then s.time, s.timeText = time, format('%.0f', time) end
+  local q = format('%.0f', s.stop)
+  local place = hash .. s.partition .. ' ' .. q .. ' ' .. s.timeText .. ' '
   local found = nil
-  local known = redis.call('HGET', s.i, eventId)
-  if known and within(known, time) then found = verdict(known, hash, key, false, eventId) end
-  if not found and key ~= '' then
-    known = redis.call('HGET', s.k, key)
-    if known and within(known, time) then found = verdict(known, hash, key, true, eventId) end
+  -- Mostly new: one step looks and claims.
+  local isNew = call('HSETNX', s.i, eventId, place .. key) == 1
+  if not isNew then
+    local known = call('HGET', s.i, eventId)
+    if within(known, time) then found = verdict(known, hash, key, false, eventId) end
+  end
+  if not found and key ~= '' and call('HSETNX', s.k, key, place .. eventId) == 0 then
+    local known = call('HGET', s.k, key)
+    if within(known, time) then
+      found = verdict(known, hash, key, true, eventId)
+      if isNew then call('HDEL', s.i, eventId) end
+    else call('HSET', s.k, key, place .. eventId) end
   end
   if not found then
-    local q, t = string.format('%.0f', s.stop), string.format('%.0f', time)
-    redis.call('XADD', s.e, string.format('%.0f', s.stop + 1) .. '-' .. t, field, bytes)
-    local place = hash .. s.partition .. ' ' .. q .. ' ' .. t .. ' '
-    redis.call('HSET', s.i, eventId, place .. key)
-    if key ~= '' then redis.call('HSET', s.k, key, place .. eventId) end
+    if not isNew then call('HSET', s.i, eventId, place .. key) end
+    call('XADD', s.e, format('%.0f', s.stop + 1) .. '-' .. s.timeText, field, bytes)
     s.stop, s.last, s.grown = s.stop + 1, time, true
-    found = 'a ' .. q .. ' ' .. t
+    found = 'a ' .. q .. ' ' .. s.timeText
   end
   out[n] = found
 end

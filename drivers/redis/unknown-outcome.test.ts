@@ -50,6 +50,17 @@ describe("a connection that is cut", () => {
     expect((await scripts(redis)) - sent).toBe(one.stored ? 2 : 1);
   });
 
+  it("what waits behind many commands is sent when they are answered or late, and has all of its time", async () => {
+    const [log, other] = [await open("many"), await open("other")];
+    proxy.stall(true);
+    const ends = Promise.allSettled(Array.from({ length: 1_100 }, () => log.settlement(LANE, 0)));
+    // What was sent before this one is late by then as well.
+    await expect(other.settlement(LANE, 0)).rejects.toMatchObject({ code: "log_unavailable" });
+    proxy.stall(false);
+    expect((await ends)[0]?.status).toBe("rejected");
+    expect((await ends).at(-1)?.status).toBe("fulfilled");
+  });
+
   it("after the write of a commit: the repeat is fenced by the cursor, nothing counts twice", async () => {
     const log = await open("commit");
     await appendMany(log, { count: 2 });

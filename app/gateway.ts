@@ -51,6 +51,7 @@ export interface GatewayOptions {
   /** Absent: the log is this process's alone. */
   readonly sharedAs?: SharedAs | undefined;
   readonly role: Role;
+  readonly lanesInLine?: boolean | undefined;
   readonly metrics: Metrics;
   readonly capacity: Capacity;
   readonly logger: Logger;
@@ -100,6 +101,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         revision,
         paused,
         named: () => metrics.tenants.names(),
+        lanesInLine: options.lanesInLine,
         logger,
         onFatal: (error) => failed.resolve(error),
       })

@@ -25,6 +25,7 @@ import { VERSION } from "./version.ts";
 export interface InstanceOptions extends Opened {
   readonly config: LoadedConfig;
   readonly role: Role;
+  readonly lanesInLine?: boolean | undefined;
   /** The file to follow, and how to read it again; absent when there is none. */
   readonly reload?: { readonly file: string; readonly load: () => Promise<ParseResult> } | undefined;
   /** Reads a text as the file is read. */
@@ -80,14 +81,14 @@ function told(metrics: LogMetrics, capacity: Capacity): LogMetrics["commit"] {
 
 /** Starts the gateway on its log and follows the configuration's file. */
 export async function startInstance(options: InstanceOptions): Promise<Gateway> {
-  const { config, log, sharedAs, role, metrics, capacity, logger, teardown } = options;
+  const { config, log, sharedAs, role, lanesInLine, metrics, capacity, logger, teardown } = options;
   logger.addSecrets(config.secrets);
   const onSecrets = (secrets: readonly string[]): void => logger.addSecrets(secrets);
   const parts = { control: log.control, parse: options.parse, plugins: PLUGINS, onSecrets, clock: systemClock };
   const book = await ConfigBook.open(parts, config);
   // The log is open already, where the file says.
   const settings = { ...book.running.settings, log: config.settings.log };
-  const own = { settings, book, log, sharedAs, role, metrics, capacity };
+  const own = { settings, book, log, sharedAs, role, lanesInLine, metrics, capacity };
   const gateway = await startGateway({ ...own, logger, clock: systemClock, teardown });
   await follow(options, { gateway, book });
   return gateway;

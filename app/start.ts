@@ -13,6 +13,8 @@ import { startFailure } from "./start-failure.ts";
 export interface StartOptions {
   readonly config: string;
   readonly role: Role;
+  /** As `PoolOptions.lanesInLine`; for tests. */
+  readonly lanesInLine?: boolean;
 }
 
 const WRONG_USAGE = 2;
@@ -20,7 +22,7 @@ const ONE_PROCESS = `PulseGate did not start: the embedded log belongs to one pr
 Next: start with --role all, or set log.driver to redis in the configuration.`;
 
 /** `pulsegate start`: runs until SIGTERM or SIGINT. Returns the exit code. */
-export async function runStart({ config: file, role }: StartOptions): Promise<number> {
+export async function runStart({ config: file, role, lanesInLine }: StartOptions): Promise<number> {
   const { env } = process;
   const options = {
     file,
@@ -42,13 +44,15 @@ export async function runStart({ config: file, role }: StartOptions): Promise<nu
   }
   const logger = createLogger({ level: loaded.config.settings.logging.level, fields: { role } });
   logger.addSecrets(loaded.config.secrets);
+  if (lanesInLine === true) logger.warn({}, "lanes wait for one another's sinks: one tenant can hold up all others");
   try {
     const graceMs = loaded.config.settings.shutdownGraceMs;
     return await runLifecycle({ graceMs, reloads: true, clock: systemClock, logger }, async ({ teardown, asked }) => {
       const opened = await openLog({ config: loaded.config, logger, teardown });
       asked.throwIfAborted();
       const reload = { file, load };
-      const gateway = await startInstance({ config: loaded.config, role, reload, parse, ...opened, logger, teardown });
+      const own = { config: loaded.config, role, lanesInLine, reload, parse };
+      const gateway = await startInstance({ ...own, ...opened, logger, teardown });
       logger.info({ data: gateway.dataUrl, ops: gateway.opsUrl, revision: gateway.revision }, "ready");
       return gateway;
     });

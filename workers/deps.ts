@@ -19,6 +19,7 @@ export interface WorkerDeps {
   readonly budget: ReadBudget;
   readonly turns: Turns;
   readonly liveTurns: LiveTurns;
+  readonly lanesInLine: boolean;
   readonly random: Random;
   readonly logger: Logger;
   readonly metrics: LaneMetrics;

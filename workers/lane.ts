@@ -275,23 +275,29 @@ export class LaneRunner {
   }
 
   #startDelivery(): void {
-    const { target, use, job, deps } = this.#options;
+    const { target, use, deps } = this.#options;
     if (this.#delivering || this.#window.count("ready") === 0) return;
     const followers = takesFollowers(use.ordering, target.host.instance);
     const limits = { eventsMax: this.#batchMax(), bytesMax: use.batch.bytesMax, followers };
     // What is being read from the end joins the batch that it was gathered for.
     const isFull = this.#window.hasBatch(limits);
     if (!isFull && (this.#gathers || (this.#keepsUp && this.#reading))) return;
-    const isTurn = job === undefined ? deps.liveTurns.take(this, this.#turnRequest(limits)) : deps.turns.take(this);
+    const isAside = this.#isAside;
+    const isTurn = isAside ? deps.turns.take(this) : deps.liveTurns.take(this, this.#turnRequest(limits));
     if (!isTurn) return;
     const permit = target.permit(this, this.#calls.abandoned);
-    if (permit === "wait") return job === undefined ? undefined : deps.turns.giveBack();
+    if (permit === "wait") return isAside ? deps.turns.giveBack() : undefined;
     const isProbe = permit === "probe";
     const slots = isProbe ? this.#window.takeProbe() : this.#window.takeBatch(limits);
     this.#delivering = true;
     // What full batches leave over goes right after them.
     if (!isFull) this.#gatherUntil = this.#now() + use.batch.lingerMs;
     void this.#deliver(slots, { probe: isProbe, inOrder: followers });
+  }
+
+  /** One at a time with others of its kind, until its sink has answered: lanes of jobs, below live ones. */
+  get #isAside(): boolean {
+    return this.#options.job !== undefined || this.#options.deps.lanesInLine;
   }
 
   #turnRequest(limits: BatchLimits): TurnRequest {
@@ -310,7 +316,7 @@ export class LaneRunner {
   async #deliver(slots: readonly Slot[], { probe, inOrder }: { probe: boolean; inOrder: boolean }): Promise<void> {
     const { target, deps, job } = this.#options;
     const startedAt = this.#now();
-    if (job === undefined) deps.turns.enter();
+    if (!this.#isAside) deps.turns.enter();
     let attempt = 0;
     const events: NonNullable<Slot["event"]>[] = [];
     for (const slot of slots) {
@@ -335,8 +341,8 @@ export class LaneRunner {
     this.#startCommit();
     await deps.pace.round();
     this.#delivering = false;
-    if (job === undefined) deps.turns.leave();
-    else deps.turns.done(job.idleShare());
+    if (this.#isAside) deps.turns.done(job?.idleShare() ?? 1);
+    else deps.turns.leave();
     this.#pump();
   }
 

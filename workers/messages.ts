@@ -16,6 +16,7 @@ export interface ThreadData {
   /** From the log driver; see `attach` of `serveWorker`. */
   readonly handle: unknown;
   readonly windowBytesMax: number | undefined;
+  readonly lanesInLine: boolean | undefined;
   /** The jobs that run. */
   readonly jobs: readonly JobOrder[];
 }

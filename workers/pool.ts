@@ -39,6 +39,8 @@ export interface PoolOptions {
   readonly random?: Random | undefined;
   /** Bytes that the lanes of one thread hold or read ahead, in all. */
   readonly windowBytesMax?: number | undefined;
+  /** As `WorkerOptions.lanesInLine`. */
+  readonly lanesInLine?: boolean | undefined;
 }
 
 export interface WorkerPool {
@@ -182,7 +184,7 @@ class Member {
   }
 
   #spawn(): ThreadLink {
-    const { count, handle, entry, logger, windowBytesMax } = this.#options;
+    const { count, handle, entry, logger, windowBytesMax, lanesInLine } = this.#options;
     const index = this.#index;
     this.#startedAt = this.#clock.monotonic();
     this.#link = new ThreadLink({
@@ -195,6 +197,7 @@ class Member {
         jobs: this.#jobs,
         handle: handle({ index, count }),
         windowBytesMax,
+        lanesInLine,
       },
       logger,
     });

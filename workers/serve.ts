@@ -58,7 +58,7 @@ interface Thread {
 }
 
 async function startThread({ attach, findPlugin, flightFolder }: ServeOptions, logger: Logger): Promise<Thread> {
-  const { handle, workerId, revision, paused, named, jobs, windowBytesMax } = workerData as ThreadData;
+  const { handle, workerId, revision, paused, named, jobs, windowBytesMax, lanesInLine } = workerData as ThreadData;
   const metrics = createMetrics();
   if (named !== undefined) metrics.tenants.follow(named);
   const log = await attach(handle, { logger, metrics: metrics.log });
@@ -77,6 +77,7 @@ async function startThread({ attach, findPlugin, flightFolder }: ServeOptions, l
     metrics: metrics.lanes,
     pluginMetrics: (plugin) => metrics.plugin(plugin),
     windowBytesMax,
+    lanesInLine,
   });
   return { log, worker, metrics };
 }

@@ -53,6 +53,8 @@ export interface WorkerOptions {
   readonly metrics: LaneMetrics;
   readonly pluginMetrics?: ((plugin: string) => PluginMetrics) | undefined;
   readonly windowBytesMax?: number | undefined;
+  /** Lanes wait for one another's sinks, as nothing here ever should: shows whoever measures fairness what that is like. */
+  readonly lanesInLine?: boolean | undefined;
   /** Where it is kept which events are with a plugin that may die; absent: in memory alone. */
   readonly flights?: WorkerDeps["flights"];
 }
@@ -132,6 +134,7 @@ class Worker implements LaneWorker {
       committer: new Committer(log),
       pace: new Pace(clock),
       budget: new ReadBudget(options.windowBytesMax ?? WINDOW_BYTES_MAX),
+      lanesInLine: options.lanesInLine ?? false,
       flights: options.flights,
       pluginMetrics: options.pluginMetrics ?? (() => NO_METRICS),
     };

@@ -55,6 +55,8 @@ function addServers(program: Command, { onExitCode }: ProgramOptions): void {
     .description("run PulseGate with a configuration, for production")
     .requiredOption("--config <file>", "configuration")
     .addOption(new Option("--role <role>", "what this process does").choices(ROLES).default("all"))
+    // Takes away what keeps lanes apart, so that a test can see the proof of fairness fail.
+    .addOption(new Option("--lanes-in-line").hideHelp())
     .addHelpText(
       "after",
       examples("pulsegate start --config pulsegate.yaml", "pulsegate start --config pulsegate.yaml --role worker"),

@@ -22,7 +22,7 @@ const SHORT = [
   "0.5",
 ];
 
-async function start() {
+async function start(...flags: readonly string[]) {
   const dir = await tempDir();
   const config = join(dir, "pulsegate.yaml");
   await writeFile(
@@ -31,10 +31,11 @@ async function start() {
 log: { path: ./data }
 http: { port: 0 }
 ops: { port: 0, admin_token: ${TOKEN} }
+workers: { threads: 1 }
 tenants: [{ id: shop }]
 `,
   );
-  const running = spawnPulsegate(["start", "--config", config]);
+  const running = spawnPulsegate(["start", "--config", config, ...flags]);
   const [line] = await running.output(/^.*"msg":"ready".*$/m);
   const { data, ops } = JSON.parse(line) as { data: string; ops: string };
   const env = { PULSEGATE_ADMIN_URL: ops, PULSEGATE_ADMIN_TOKEN: TOKEN, PULSEGATE_URL: data };
@@ -72,6 +73,17 @@ test("without what keeps tenants apart the proof fails", async () => {
   const slow = rows.find(({ aggressor }) => aggressor === "slow sink");
   expect(slow).toMatchObject({ passed: false });
   expect(slow?.["undelivered"]).toBeGreaterThan(0);
+});
+
+test("a gateway whose lanes wait for one another's sinks does not pass the proof", async () => {
+  const { env } = await start("--lanes-in-line");
+  const { code, stdout } = await pulsegate(["prove", "fairness", ...SHORT, "--json"], { env });
+  const { passed, rows } = JSON.parse(stdout) as { passed: boolean; rows: Array<Record<string, unknown>> };
+  expect([code, passed]).toEqual([1, false]);
+  const verdictOn = (kind: string) => rows.find(({ aggressor }) => aggressor === kind);
+  // What one sink makes its own events wait is what the other tenant waits.
+  expect(verdictOn("slow sink")?.["undelivered"]).toBeGreaterThan(0);
+  expect(verdictOn("slow sink")).toMatchObject({ passed: false });
 });
 
 test("what a proof and a process that were killed left behind is gone after the next start", async () => {

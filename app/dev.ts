@@ -104,7 +104,7 @@ async function startDev(start: DevStart): Promise<Gateway> {
     teardown.add({ name: "the data folder", share: 0.01, stop: () => lock.release() });
   }
   // The log comes first: with its folder's lock the rest of the data folder is ours as well.
-  const opened = await openLog({ config: start.config, logger, teardown });
+  const opened = await openLog({ config: start.config, role: "all", logger, teardown });
   asked.throwIfAborted();
   const databaseUrl = await openDatabase(start);
   asked.throwIfAborted();

@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import type { LoadedConfig, ParseResult } from "../config/parse.ts";
 import { formatProblem } from "../config/problems.ts";
 import { changedSettings } from "../config/revision.ts";
+import type { ProcessSettings } from "../config/revision.ts";
 import { watchConfig } from "../config/watch.ts";
 import type { Logger } from "../core/environment.ts";
 import type { LogMetrics } from "../core/ingestion/metrics.ts";
@@ -18,6 +19,7 @@ import { ConfigBook } from "./config-book.ts";
 import { startGateway } from "./gateway.ts";
 import type { Gateway } from "./gateway.ts";
 import type { ProcessLog, SharedAs } from "./process-log.ts";
+import { dutiesOf } from "./roles.ts";
 import type { Role } from "./roles.ts";
 import type { Teardown } from "./teardown.ts";
 import { VERSION } from "./version.ts";
@@ -36,6 +38,7 @@ export interface InstanceOptions extends Opened {
 
 export interface OpenLogOptions {
   readonly config: LoadedConfig;
+  readonly role: Role;
   readonly logger: Logger;
   readonly teardown: Teardown;
 }
@@ -49,11 +52,12 @@ export interface Opened {
   readonly capacity: Capacity;
 }
 
-export async function openLog({ config, logger, teardown }: OpenLogOptions): Promise<Opened> {
+export async function openLog({ config, role, logger, teardown }: OpenLogOptions): Promise<Opened> {
   const metrics = createMetrics({ build: { version: VERSION, node: process.version } });
   const { path, dedupWindowMs, dedupBytesMax, redis } = config.settings.log;
   const { memoryBytesMax } = config.settings.http;
-  const capacity = new Capacity({ clock: systemClock, costMax: memoryBytesMax / UNDER_WAY });
+  const roomBytes = roomOf(config.settings, role);
+  const capacity = new Capacity({ clock: systemClock, costMax: memoryBytesMax / UNDER_WAY, roomBytes });
   const options = {
     ...{ clock: systemClock, logger },
     metrics: { ...metrics.log, commit: told(metrics.log, capacity) },
@@ -67,6 +71,15 @@ export async function openLog({ config, logger, teardown }: OpenLogOptions): Pro
       : await openRedisLog({ ...options, ...redis, ...sharedAs, folder: path, windowMs: dedupWindowMs });
   teardown.add({ name: "the ingestion log", share: 0.1, stop: () => log.close() });
   return { log, sharedAs, metrics, capacity };
+}
+
+/** A worker thread's runtime, what its lanes hold and read ahead, and what sinks make of it. */
+const WORKER_BYTES = 256 * 1024 * 1024;
+
+/** What is left of the memory that the process plans with: the door's, and that of its workers if it has any. */
+function roomOf({ http, workers }: ProcessSettings, role: Role): () => number {
+  const bytesMax = http.memoryBytesMax + (dutiesOf(role).delivers ? workers.threads * WORKER_BYTES : 0);
+  return () => bytesMax - process.memoryUsage.rss();
 }
 
 /** Part of the memory for what is under way: each event is there as a body, in canonical form and in a block. */

@@ -48,7 +48,7 @@ export async function runStart({ config: file, role, lanesInLine }: StartOptions
   try {
     const graceMs = loaded.config.settings.shutdownGraceMs;
     return await runLifecycle({ graceMs, reloads: true, clock: systemClock, logger }, async ({ teardown, asked }) => {
-      const opened = await openLog({ config: loaded.config, logger, teardown });
+      const opened = await openLog({ config: loaded.config, role, logger, teardown });
       asked.throwIfAborted();
       const reload = { file, load };
       const own = { config: loaded.config, role, lanesInLine, reload, parse };

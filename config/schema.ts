@@ -241,7 +241,7 @@ const Http = z.strictObject({
   memory_bytes_max: bytes({ min: "64MiB", max: "1TiB" })
     .prefault("512MiB")
     .describe(
-      "Memory that the front door plans with. An eighth of it is for requests under way: beyond that, tenants over their share are answered 503.",
+      "Memory that the front door plans with. An eighth of it is for requests under way: beyond that, tenants over their share are answered 503. As the process comes near the whole of it, less is let in at one time, down to a sixteenth of that. A process that delivers as well may take 256MiB more for each worker thread.",
     ),
 });
 

@@ -169,6 +169,25 @@ describe("the door at capacity", () => {
     }
   });
 
+  it("lets in less while memory is short, never nothing, and all again when it is not", () => {
+    let now = 0;
+    let room = Number.POSITIVE_INFINITY;
+    const clock = { now: () => now, monotonic: () => now, sleep: () => Promise.resolve() };
+    const capacity = new Capacity({ clock, costMax: COST_MAX, roomBytes: () => room });
+    const limitWith = (bytes: number): number => {
+      room = bytes;
+      now += 200;
+      capacity.committed({ cost: 1e6, waitSeconds: 0, syncSeconds: 0.001 });
+      return capacity.limit;
+    };
+    capacity.enter("flood", 1, 1024);
+    expect(limitWith(COST_MAX)).toBe(COST_MAX / 4 + 1024);
+    expect(limitWith(-1e9)).toBe(COST_MAX / 16);
+    capacity.enter("flood", 1, COST_MAX / 16);
+    expect([capacity.admits("flood", 1), capacity.admits("calm", 1)]).toEqual([false, true]);
+    expect(limitWith(8 * COST_MAX)).toBe(COST_MAX);
+  });
+
   it("comes back to its full limit when the flood is over", () => {
     let now = 0;
     const clock = { now: () => now, monotonic: () => now, sleep: () => Promise.resolve() };

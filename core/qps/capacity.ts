@@ -4,6 +4,8 @@ export interface CapacityOptions {
   readonly clock: Clock;
   /** Cost of all that may be under way at one time, in bytes: the upper bound of the limit. */
   readonly costMax: number;
+  /** Bytes that the process may still take; asked for ten times a second. Without it, any number. */
+  readonly roomBytes?: (() => number) | undefined;
 }
 
 export interface Commit {
@@ -30,6 +32,11 @@ const FLOOR = 0.25;
 /** The level at the bound is reckoned anew once what is under way, or the tenants it is of, have changed by this part. */
 const STALE = 1 / 16;
 
+/** What is under way is there as a body, in canonical form and in a block, and what is let go of waits for the collector. */
+const BYTES_PER_COST = 4;
+/** As `FLOOR`, while memory is short. */
+const MEMORY_FLOOR = 1 / 16;
+
 interface Share {
   weight: number;
   cost: number;
@@ -44,6 +51,7 @@ interface Share {
  */
 export class Capacity {
   readonly #clock: Clock;
+  readonly #roomBytes: () => number;
   readonly costMax: number;
   readonly #shares = new Map<string, Share>();
   /** Of the tenants that have something under way. */
@@ -56,8 +64,9 @@ export class Capacity {
   #shortestExcess = Number.POSITIVE_INFINITY;
   #committed = 0;
 
-  constructor({ clock, costMax }: CapacityOptions) {
+  constructor({ clock, costMax, roomBytes = () => Number.POSITIVE_INFINITY }: CapacityOptions) {
     this.#clock = clock;
+    this.#roomBytes = roomBytes;
     this.costMax = costMax;
     this.#limit = costMax;
     this.#intervalBeganAt = clock.monotonic();
@@ -130,8 +139,10 @@ export class Capacity {
     const seconds = (now - this.#intervalBeganAt) / 1000;
     if (seconds * 1000 < INTERVAL_MS) return;
     const taken = (this.#committed / seconds) * QUEUE_SECONDS;
-    this.#limit =
-      this.#shortestExcess > 0 ? Math.min(this.costMax, Math.max(FLOOR * this.costMax, taken)) : this.costMax;
+    const least = MEMORY_FLOOR * this.costMax;
+    const spare = Math.min(this.costMax, Math.max(least, this.#cost + this.#roomBytes() / BYTES_PER_COST));
+    const queued = this.#shortestExcess > 0 ? Math.max(FLOOR * this.costMax, taken) : this.costMax;
+    this.#limit = Math.min(spare, queued);
     this.#intervalBeganAt = now;
     this.#shortestExcess = Number.POSITIVE_INFINITY;
     this.#committed = 0;

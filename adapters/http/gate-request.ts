@@ -15,12 +15,21 @@ export interface BodySink {
  */
 export class GateRequest extends IncomingMessage {
   sink: BodySink | undefined = undefined;
+  /** Told to node:http, which then lets go of the request once it is answered. */
+  override readableEnded = false;
 
   /** Always true: a sink takes what comes. */
   override push(chunk: Buffer | null): boolean {
-    if (chunk === null) this.sink?.end();
-    else this.sink?.take(chunk);
+    if (chunk === null) {
+      this.readableEnded = true;
+      this.sink?.end();
+    } else this.sink?.take(chunk);
     return true;
+  }
+
+  /** There is never anything to read. */
+  override read(): null {
+    return null;
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {

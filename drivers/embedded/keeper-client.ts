@@ -26,10 +26,13 @@ export interface KeeperClient {
   close(): Promise<void>;
 }
 
+/** What it makes is garbage at once: with more room for the young, that much more memory is held for ever. */
+const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 4 };
+
 /** The keeper in a thread of its own. */
 export function startKeeperThread(data: KeeperThreadData, onReply: (reply: KeeperReply) => void): KeeperClient {
   const file = new URL(`./keeper-thread${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url);
-  const worker = new Worker(file, { workerData: data, stdin: false });
+  const worker = new Worker(file, { workerData: data, stdin: false, resourceLimits: RESOURCE_LIMITS });
   let closing = false;
   const requests: KeeperRequest[] = [];
   worker.unref();

@@ -154,12 +154,20 @@ function directoryBytes(disk: Disk, { header, file }: OpenSidecar): Buffer | und
   return crc32(bytes) === header.streamsCrc ? bytes : undefined;
 }
 
+/** So many records are read at one time: a buffer for a whole section would be garbage that stays in memory for long. */
+const ID_SLICE_RECORDS = 4096;
+
 /** Hashes of all ids, as pairs (hi, lo). */
 export function readIdHashes(disk: Disk, sidecar: OpenSidecar, visit: (hi: number, lo: number) => void): void {
-  const bytes = Buffer.allocUnsafe(sidecar.header.ids * ID_RECORD_BYTES);
-  disk.readSync(sidecar.file, bytes, layoutOf(sidecar.header).idsAt);
-  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
-  for (let i = 0; i < words.length; i += 3) visit(words[i] as number, words[i + 1] as number);
+  const { ids } = sidecar.header;
+  const words = new Uint32Array((ID_SLICE_RECORDS * ID_RECORD_BYTES) / 4);
+  const bytes = Buffer.from(words.buffer);
+  for (let from = 0; from < ids; from += ID_SLICE_RECORDS) {
+    const count = Math.min(ID_SLICE_RECORDS, ids - from);
+    const at = layoutOf(sidecar.header).idsAt + from * ID_RECORD_BYTES;
+    disk.readSync(sidecar.file, bytes.subarray(0, count * ID_RECORD_BYTES), at);
+    for (let i = 0; i < count * 3; i += 3) visit(words[i] as number, words[i + 1] as number);
+  }
 }
 
 function streamRecord(bytes: Buffer, at: number) {

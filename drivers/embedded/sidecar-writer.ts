@@ -153,13 +153,18 @@ function addFrame(
   state.end = frame.sequence + 1;
 }
 
-function sortIds(list: WordList): SegmentIds {
-  const words = list.words;
+function sortIds({ words }: WordList): SegmentIds {
   const count = words.length / 3;
-  const order = orderByKey(Uint32Array.from({ length: count }, (_, i) => words[i * 3] as number));
+  const keys = new Uint32Array(count);
+  for (let i = 0; i < count; i++) keys[i] = words[i * 3] as number;
+  const order = orderByKey(keys);
   const sorted = new Uint32Array(words.length);
-  for (let i = 0; i < count; i++)
-    sorted.set(words.subarray((order[i] as number) * 3, (order[i] as number) * 3 + 3), i * 3);
+  for (let i = 0; i < count; i++) {
+    const from = (order[i] as number) * 3;
+    sorted[i * 3] = words[from] as number;
+    sorted[i * 3 + 1] = words[from + 1] as number;
+    sorted[i * 3 + 2] = words[from + 2] as number;
+  }
   return { count, words: sorted };
 }
 

@@ -11,7 +11,7 @@ import { APPEND } from "./lua-events.ts";
 import { pack } from "./payload.ts";
 
 export interface AppenderOptions {
-  readonly writer: DurableWriter;
+  readonly writer: Pick<DurableWriter, "run">;
   /** The keys of one script lie on one server: each is of one shard. */
   readonly byShard: boolean;
   readonly keys: Keys;

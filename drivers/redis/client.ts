@@ -20,7 +20,7 @@ export class Script {
 
 /** One server as one client reaches it. */
 export interface Server {
-  readonly raw: Redis;
+  readonly raw: Pick<Redis, "callBuffer" | "asking">;
   /** How often its connection was cut: what was sent before a cut is not covered by what is asked after it. */
   cuts: number;
 }

@@ -16,6 +16,9 @@ const TIMEOUT_MS = 4_000;
 const REFUSALS_MAX = 64;
 const REFUSAL_DELAY_MS = 50;
 
+/** What is asked of a client. */
+export type Servers = Pick<Client, "serverOf" | "serverAt" | "call" | "run" | "translated">;
+
 interface Place {
   /** Undefined: not known, or not connected. */
   readonly server: Server | undefined;
@@ -29,14 +32,14 @@ interface Place {
  * can't answer for it. Scripts that are done while an answer is awaited are asked for together.
  */
 export class DurableWriter {
-  private readonly client: Client;
+  private readonly client: Servers;
   private readonly waits: () => Waits;
   private readonly asked = new WeakMap<Server, Asked>();
 
   /** Told when it was not confirmed in time. */
   private readonly onShort: () => void;
 
-  constructor(client: Client, waits: () => Waits, onShort: () => void) {
+  constructor(client: Servers, waits: () => Waits, onShort: () => void) {
     this.client = client;
     this.waits = waits;
     this.onShort = onShort;

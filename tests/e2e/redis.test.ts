@@ -2,8 +2,10 @@ import { createHash } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { Keys } from "../../drivers/redis/keys.ts";
 import { pulsegate, type Running, spawnPulsegate } from "../helpers/cli.ts";
 import { startTestRedis, type TestRedis } from "../helpers/redis.ts";
+import { ownerOf, startTestCluster } from "../helpers/redis-cluster.ts";
 import { tempDir } from "../helpers/temp-dir.ts";
 import { until } from "../helpers/until.ts";
 
@@ -23,12 +25,12 @@ interface Started {
   readonly out: string;
 }
 
-async function configIn(dir: string, log: string): Promise<string> {
+async function configIn(dir: string, log: string, url = redis.url): Promise<string> {
   const config = join(dir, "pulsegate.yaml");
   const out = JSON.stringify(join(dir, "out.ndjson"));
   await writeFile(
     config,
-    `log: { driver: redis, path: ./data, url: "${redis.url}", ${log} }
+    `log: { driver: redis, path: ./data, url: "${url}", ${log} }
 http: { port: 0 }
 ops: { port: 0, admin_token: ${ADMIN_TOKEN} }
 tenants:
@@ -76,6 +78,32 @@ test("the whole way over Redis: acknowledged, delivered once, and taken up by th
   await until(async () => ((await delivered(next.out)).length >= 51 ? true : undefined), "the 51st event");
   const all = await delivered(next.out);
   expect(all.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 51 }, (_, n) => n));
+});
+
+test("the whole way over a cluster with replicas, and on while one of its primaries is replaced", async () => {
+  const cluster = await startTestCluster({ withReplicas: true, nodeTimeoutMs: 4_000 });
+  try {
+    const dir = await tempDir();
+    const config = await configIn(dir, "replicas: 1", cluster.url);
+    const running = spawnPulsegate(["start", "--config", config]);
+    const [line] = await running.output(/^.*"msg":"ready".*$/m);
+    const { data } = JSON.parse(line) as { data: string };
+    for (let n = 0; n < 20; n++) expect((await post(data, n)).status).toBe(202);
+    const { port } = await ownerOf(cluster.nodes[0] as TestRedis, new Keys("pg").ids("shop"));
+    const at = cluster.nodes.findIndex((node) => node.port === port);
+    const [primary, replica] = [cluster.nodes[at], cluster.nodes[at + 3]] as [TestRedis, TestRedis];
+    await primary.kill();
+    expect(await post(data, 20)).toMatchObject({ status: 503, body: { retryable: true } });
+    const hasRole = async () => ((await replica.admin.info("replication")).includes("role:master") ? true : undefined);
+    await until(hasRole, "its replica in its place");
+    await primary.start();
+    await until(async () => ((await post(data, 20)).status === 202 ? true : undefined), "accepted again");
+    const out = join(dir, "out.ndjson");
+    await until(async () => ((await delivered(out)).length >= 21 ? true : undefined), "21 events");
+    expect(new Set(await delivered(out))).toEqual(new Set(Array.from({ length: 21 }, (_, n) => n)));
+  } finally {
+    await cluster.stop();
+  }
 });
 
 test("answers 503 while Redis is gone, and goes on where it was once it is back", async () => {

@@ -85,6 +85,15 @@ export async function idOf({ admin }: TestRedis): Promise<string> {
   return String(await admin.call("CLUSTER", "MYID"));
 }
 
+/** The slot of a key, and the port of the primary that `asked` takes for its owner. */
+export async function ownerOf({ admin }: TestRedis, key: string): Promise<{ slot: number; port: number }> {
+  const slot = Number(await admin.call("CLUSTER", "KEYSLOT", key));
+  const ranges = (await admin.call("CLUSTER", "SLOTS")) as Array<[number, number, [string, number]]>;
+  const owner = ranges.find(([first, last]) => first <= slot && slot <= last)?.[2];
+  if (owner === undefined) throw new Error(`no owner of slot ${slot}`);
+  return { slot, port: owner[1] };
+}
+
 async function knowsAll({ admin }: TestRedis, count: number): Promise<true | undefined> {
   return String(await admin.call("CLUSTER", "INFO")).includes(`cluster_known_nodes:${count}\r`) ? true : undefined;
 }

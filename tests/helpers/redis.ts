@@ -116,15 +116,15 @@ async function answers(place: RedisOptions): Promise<true | undefined> {
   }
 }
 
-/** The installed server, and Redis 8 where it could be had. Says what to do when there is none. */
+/** The installed server, and Redis 8 and Valkey 8 where they could be had. Says what to do when there is none. */
 export function redisServers(): Array<{ readonly name: string; readonly binary: string }> {
   const binaries = [join(CACHE, "redis-server"), "redis-server"].filter(isServer).slice(0, 1);
   if (binaries.length === 0) {
     throw new Error("redis-server is missing: run `make test`, which installs it, or `apt-get install redis-server`");
   }
-  const eight = join(CACHE, "8/redis-server");
-  if (existsSync(eight)) binaries.push(eight);
-  return binaries.map((binary) => ({ name: `redis ${versionOf(binary)}`, binary }));
+  const others = [join(CACHE, "8/redis-server"), join(CACHE, "valkey/valkey-server")];
+  binaries.push(...others.filter((other) => existsSync(other)));
+  return binaries.map((binary) => ({ name: nameOf(binary), binary }));
 }
 
 function defaultServer(): string {
@@ -136,8 +136,11 @@ function isServer(binary: string): boolean {
   return spawnSync(binary, ["--version"]).status === 0;
 }
 
-function versionOf(binary: string): string {
-  return /v=(\d+\.\d+)/.exec(spawnSync(binary, ["--version"]).stdout.toString())?.[1] ?? "";
+/** As `redis 7.0`. */
+function nameOf(binary: string): string {
+  const told = spawnSync(binary, ["--version"]).stdout.toString();
+  const [, product = "", version = ""] = /^(\w+) server v=(\d+\.\d+)/.exec(told) ?? [];
+  return `${product.toLowerCase()} ${version}`;
 }
 
 export async function freePort(): Promise<number> {

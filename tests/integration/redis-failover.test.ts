@@ -4,7 +4,7 @@ import { Keys } from "../../drivers/redis/keys.ts";
 import { systemClock } from "../../observability/system-clock.ts";
 import { appendOne, commitOne, idOf as eventOf, LANE, readAll, STREAM } from "../conformance/log-fixtures.ts";
 import { type TestRedis, redisServers } from "../helpers/redis.ts";
-import { idOf, startTestCluster, type TestCluster } from "../helpers/redis-cluster.ts";
+import { idOf, ownerOf, startTestCluster, type TestCluster } from "../helpers/redis-cluster.ts";
 import { openTestLog } from "../helpers/redis-log.ts";
 import { type RedisLoad, startRedisLoad } from "../helpers/redis-load.ts";
 import { startTestSentinels, type TestSentinels } from "../helpers/redis-sentinel.ts";
@@ -159,11 +159,8 @@ function answerOf<T>(asked: Promise<T>): Promise<T | undefined> {
 /** As `redis-cli --cluster reshard` does: some keys at a time, while both servers answer for the slot. */
 async function moveSlot(cluster: TestCluster, key: string): Promise<void> {
   const all = await primaries(cluster);
-  const { admin } = all[0] as TestRedis;
-  const slot = Number(await admin.call("CLUSTER", "KEYSLOT", key));
-  const ranges = (await admin.call("CLUSTER", "SLOTS")) as Array<[number, number, [string, number]]>;
-  const [, , owner] = ranges.find(([first, last]) => first <= slot && slot <= last) as (typeof ranges)[number];
-  const from = all.find(({ port }) => port === owner[1]) as TestRedis;
+  const { slot, port: owner } = await ownerOf(all[0] as TestRedis, key);
+  const from = all.find(({ port }) => port === owner) as TestRedis;
   const to = all.find((node) => node !== from) as TestRedis;
   await to.admin.call("CLUSTER", "SETSLOT", slot, "IMPORTING", await idOf(from));
   await from.admin.call("CLUSTER", "SETSLOT", slot, "MIGRATING", await idOf(to));

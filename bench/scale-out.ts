@@ -20,15 +20,21 @@ const SLOW_SINK = { latencyMs: 5, batch: 10, inFlightMax: 1 };
 const WORKERS = 4;
 const OWED = { takeoverMsMax: 10_000, handOverMsMax: 1_000, ratioMin: 3.5 };
 
-export async function scaleOut({ rounds, seconds }: IngestOptions): Promise<unknown> {
-  return {
-    owed: OWED,
-    takeover: await changes({ rounds, how: "SIGKILL" }),
-    handOver: await changes({ rounds: rounds * 6, how: "SIGTERM" }),
-    frozen: await frozen(),
-    joining: await joining(),
-    scaling: await scaling({ rounds, seconds }),
-  };
+const PARTS = {
+  takeover: ({ rounds }: IngestOptions) => changes({ rounds, how: "SIGKILL" }),
+  handOver: ({ rounds }: IngestOptions) => changes({ rounds: rounds * 6, how: "SIGTERM" }),
+  frozen,
+  joining,
+  scaling,
+} as const;
+
+export async function scaleOut(options: IngestOptions): Promise<unknown> {
+  const report: Record<string, unknown> = { owed: OWED };
+  for (const [name, part] of Object.entries(PARTS)) {
+    report[name] = await part(options);
+    console.error(`  ${name} ${JSON.stringify(report[name])}`);
+  }
+  return report;
 }
 
 async function inFleet<T>(
@@ -181,41 +187,38 @@ async function stable(fleet: Fleet): Promise<Map<string, string>> {
 
 /** How fast a backlog is delivered by one worker and by four. */
 async function scaling({ rounds, seconds }: IngestOptions): Promise<unknown> {
-  return inFleet(SLOW_SINK, async (fleet) => {
-    const rates: Array<{ one: number; all: number }> = [];
-    const one = await fleet.start("worker");
-    for (let i = 0; i < rounds; i++) {
-      const alone = await rateOf(fleet, seconds);
-      const others = await Promise.all(Array.from({ length: WORKERS - 1 }, () => fleet.start("worker")));
-      await stable(fleet);
-      const all = await rateOf(fleet, seconds);
-      rates.push({ one: alone, all });
-      await Promise.all(others.map((worker) => worker.stop("SIGTERM")));
-      await stable(fleet);
-    }
-    await one.stop();
-    const ratios = spread(rates.map(({ one: alone, all }) => all / alone));
-    return {
-      workers: WORKERS,
-      sink: SLOW_SINK,
-      oneWorkerPerSecond: round(median(rates.map(({ one: alone }) => alone))),
-      allWorkersPerSecond: round(median(rates.map(({ all }) => all))),
-      ratio: { median: round(ratios.median), min: round(ratios.min), max: round(ratios.max) },
-    };
-  });
+  const rates: Array<{ one: number; all: number }> = [];
+  for (let i = 0; i < rounds; i++) rates.push({ one: await rateOf(1, seconds), all: await rateOf(WORKERS, seconds) });
+  const ratios = spread(rates.map(({ one, all }) => all / one));
+  return {
+    workers: WORKERS,
+    sink: SLOW_SINK,
+    oneWorkerPerSecond: round(median(rates.map(({ one }) => one))),
+    allWorkersPerSecond: round(median(rates.map(({ all }) => all))),
+    ratio: { median: round(ratios.median), min: round(ratios.min), max: round(ratios.max) },
+  };
 }
 
-const PRELOADED = 20_000;
+/** More than a worker delivers until all of them run and the time is over. */
+const BACKLOG_EACH = 30_000;
 
-/** Delivered per second while there is a backlog all the time; the backlog is gone when this resolves. */
-async function rateOf(fleet: Fleet, seconds: number): Promise<number> {
-  for (let left = PRELOADED * Math.ceil(seconds / 2); left > 0; left -= 2_000) await fleet.log.append(entries(2_000));
-  const before = await delivered(fleet);
-  const startedAt = performance.now();
-  await pause(seconds * 1_000);
-  const rate = ((await delivered(fleet)) - before) / ((performance.now() - startedAt) / 1_000);
-  await settled(fleet);
-  return rate;
+/** Delivered per second by so many workers, from when all of them have their slots, with a backlog all the time. */
+async function rateOf(workers: number, seconds: number): Promise<number> {
+  return inFleet(SLOW_SINK, async (fleet) => {
+    // The lanes are there from here on.
+    await (await fleet.start("admin")).stop();
+    const backlog = workers * BACKLOG_EACH;
+    for (let left = backlog; left > 0; left -= 2_000) await fleet.log.append(entries(2_000));
+    await Promise.all(Array.from({ length: workers }, () => fleet.start("worker")));
+    await until(async () => new Set((await owners(fleet)).values()).size === workers);
+    const before = await delivered(fleet);
+    const startedAt = performance.now();
+    await pause(seconds * 1_000);
+    const after = await delivered(fleet);
+    const rate = (after - before) / ((performance.now() - startedAt) / 1_000);
+    if (after === backlog) throw new Error("the backlog was gone before the time was over");
+    return rate;
+  });
 }
 
 async function delivered(fleet: Fleet): Promise<number> {

@@ -3,8 +3,9 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { readRuntimeFile } from "../../app/runtime-file.ts";
 import { startProxy } from "../../plugins/testing/proxy.ts";
+import { freePorts } from "../helpers/free-ports.ts";
 import { harmsOfDatabase } from "./database-harms.ts";
-import { adminDocument, freePorts, Victim } from "./victim.ts";
+import { adminDocument, Victim } from "./victim.ts";
 import type { Ground, Harm, World } from "./world.ts";
 
 /** `pulsegate dev`: one process on the embedded log. */

@@ -5,8 +5,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Random } from "../../core/environment.ts";
 import { startProxy } from "../../plugins/testing/proxy.ts";
 import { startTestRedis, type TestRedis } from "../helpers/redis.ts";
+import { freePorts } from "../helpers/free-ports.ts";
 import { harmsOfConnections, harmsOfDatabase } from "./database-harms.ts";
-import { adminDocument, freePorts, Victim } from "./victim.ts";
+import { adminDocument, Victim } from "./victim.ts";
 import type { Ground, Harm, World } from "./world.ts";
 
 const ADMIN_TOKEN = "admin-token-of-the-chaos-run";

@@ -1,10 +1,13 @@
 /**
- * What a replay that runs flat out does to live traffic: events come on schedule and go to PostgreSQL, in
- * rounds with the replay paused and running in turn; the latency of the ack, and from there to the row.
+ * What a replay that runs flat out does to live traffic: events come on schedule and go to PostgreSQL, with the
+ * replay paused and running in turn; the latency of the ack, and from there to the row. A round is calm, replay,
+ * replay, calm, so that what drifts hits both alike, and its ratio is of the two windows of each. How far apart the
+ * two calm ones are tells what a ratio is worth on this machine at this time.
  */
 import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import pg from "pg";
 import { startEmbeddedPostgres } from "../app/dev/embedded-postgres.ts";
 import type { IngestOptions } from "./ingest.ts";
@@ -20,6 +23,7 @@ const LINES = 100;
 const LINE_BYTES = 250;
 /** Well below what the machine takes: latency, not throughput, is what is looked at. */
 const LIVE_PER_SECOND = 200;
+const SETTLE_MS = 500;
 const QUIET = { debug() {}, info() {}, warn() {}, error() {} };
 
 /** A key as `events_raw` has it, and when each row came. */
@@ -28,7 +32,13 @@ const TABLE = `CREATE TABLE events_raw (tenant_id text NOT NULL, event_id text N
   idempotency_key text, payload jsonb NOT NULL, stored_at timestamptz DEFAULT clock_timestamp(),
   PRIMARY KEY (tenant_id, event_id))`;
 
+/** Two windows of each kind. */
 interface Round {
+  readonly calm: readonly Window[];
+  readonly replayed: readonly Window[];
+}
+
+interface Window {
   readonly ackP99Ms: number;
   readonly rowP50Ms: number;
   readonly rowP99Ms: number;
@@ -48,13 +58,13 @@ export async function replay({ rounds, seconds }: IngestOptions): Promise<unknow
     await admin(gate, `jobs/${job.id}/start`, {});
     const run = (isRunning: boolean) => liveRound({ gate, pool, seconds, job: job.id, isRunning });
     await run(false);
-    const alone: Round[] = [];
-    const beside: Round[] = [];
+    const all: Round[] = [];
     for (let i = 0; i < rounds; i++) {
-      alone.push(await run(false));
-      beside.push(await run(true));
+      const calm = [await run(false)];
+      const replayed = [await run(true), await run(true)];
+      all.push({ calm: [...calm, await run(false)], replayed });
     }
-    return summary({ events, alone, beside });
+    return { events, loadAverage: round(loadavg()[0] ?? 0), ...summary(all) };
   } finally {
     await gate.stop();
     await pool.end();
@@ -88,11 +98,13 @@ async function liveRound(options: {
   readonly seconds: number;
   readonly job: string;
   readonly isRunning: boolean;
-}): Promise<Round> {
+}): Promise<Window> {
   const { gate, pool, seconds, job, isRunning } = options;
   const { state } = await admin<{ state: string }>(gate, `jobs/${job}`);
   if (isRunning && state === "paused") await admin(gate, `jobs/${job}/resume`, {});
   if (!isRunning && state === "running") await admin(gate, `jobs/${job}/pause`, {});
+  // What was under way when it was paused is over by then.
+  await setTimeout(SETTLE_MS);
   if (isRunning && state === "done") throw new Error("the replay was over before the rounds were");
   const before = await settled(gate, job);
   const from = await now(pool);
@@ -140,22 +152,34 @@ async function admin<T>(gate: Target, path: string, body?: unknown): Promise<T> 
   return (await response.json()) as T;
 }
 
-function summary({ events, alone, beside }: { events: number; alone: readonly Round[]; beside: readonly Round[] }) {
-  const of = (rounds: readonly Round[], pick: (one: Round) => number) => round(median(rounds.map(pick)));
-  const ratios = (pick: (one: Round) => number) =>
-    round(median(beside.map((one, i) => pick(one) / pick(alone[i] as Round))));
-  const figures = (rounds: readonly Round[]) => ({
-    ackP99Ms: of(rounds, (one) => one.ackP99Ms),
-    rowP50Ms: of(rounds, (one) => one.rowP50Ms),
-    rowP99Ms: of(rounds, (one) => one.rowP99Ms),
+function summary(rounds: readonly Round[]) {
+  const figures = (windows: readonly Window[]) => ({
+    ackP99Ms: medianOf(windows, ({ ackP99Ms }) => ackP99Ms),
+    rowP50Ms: medianOf(windows, ({ rowP50Ms }) => rowP50Ms),
+    rowP99Ms: medianOf(windows, ({ rowP99Ms }) => rowP99Ms),
   });
+  const replayed = rounds.flatMap((one) => one.replayed);
   return {
-    events,
     livePerSecond: LIVE_PER_SECOND,
-    replayedPerSecond: of(beside, (one) => one.replayedPerSecond),
-    alone: figures(alone),
-    besideReplay: figures(beside),
-    ackP99Ratio: ratios((one) => one.ackP99Ms),
-    rowP99Ratio: ratios((one) => one.rowP99Ms),
+    replayedPerSecond: medianOf(replayed, ({ replayedPerSecond }) => replayedPerSecond),
+    alone: figures(rounds.flatMap(({ calm }) => calm)),
+    besideReplay: figures(replayed),
+    ...ratios("ackP99", rounds, ({ ackP99Ms }) => ackP99Ms),
+    ...ratios("rowP50", rounds, ({ rowP50Ms }) => rowP50Ms),
+    ...ratios("rowP99", rounds, ({ rowP99Ms }) => rowP99Ms),
   };
+}
+
+/** `…Ratio`: of a round's replay to its calm. `…CalmRatio`: of the worse of its calm windows to the better. */
+function ratios(name: string, rounds: readonly Round[], pick: (one: Window) => number): Record<string, number> {
+  const sum = (windows: readonly Window[]) => windows.reduce((all, one) => all + pick(one), 0);
+  const calm = (round: Round) => round.calm.map(pick);
+  return {
+    [`${name}Ratio`]: medianOf(rounds, (one) => sum(one.replayed) / sum(one.calm)),
+    [`${name}CalmRatio`]: medianOf(rounds, (one) => Math.max(...calm(one)) / Math.min(...calm(one))),
+  };
+}
+
+function medianOf<T>(all: readonly T[], pick: (one: T) => number): number {
+  return round(median(all.map(pick)));
 }

@@ -63,8 +63,13 @@ test("with an orphan goes that it was paused, also when the process dies in betw
   const { log } = await setUp();
   const [old, other] = [lane("shop", "old"), lane("gone", "raw")];
   for (const one of [old, other]) await putHold(log.control, one, { hold: { paused: true, by: "night", at: 0 } });
-  const dies = { loadLane: log.loadLane.bind(log), dropLane: () => Promise.reject(new Error("killed")) };
-  await expect(dropOrphan(old, { lanes: dies, control: log.control, tenants: TENANTS })).rejects.toThrow("killed");
+  const killed = () => Promise.reject(new Error("killed"));
+  const lanes = { loadLane: log.loadLane.bind(log), dropLane: killed };
+  for (const dies of [
+    { lanes: log, control: { ...log.control, remove: killed } },
+    { lanes, control: log.control },
+  ])
+    await expect(dropOrphan(old, { ...dies, tenants: TENANTS })).rejects.toThrow("killed");
   await dropOrphan(old, { lanes: log, control: log.control, tenants: TENANTS });
   expect(await pausedLanes(log.control)).toEqual(["gone/0/raw"]);
   expect((await log.lanes()).map((one) => one.lane.sink)).toEqual(["raw", "raw"]);

@@ -35,7 +35,7 @@ import { measureResting, warnOfOrphans } from "./orphans.ts";
 import { oneAtATime } from "./one-at-a-time.ts";
 import type { ProcessLog, SharedAs } from "./process-log.ts";
 import { adoptRevision, swapRevision } from "./revisions.ts";
-import { startRetention } from "./retention.ts";
+import { ruleOf, startRetention } from "./retention.ts";
 import { dutiesOf } from "./roles.ts";
 import type { Role } from "./roles.ts";
 import { startSharing } from "./sharing.ts";
@@ -118,8 +118,15 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   });
   teardown.add({ name: "jobs", share: 0.01, stop: () => jobs.stop() });
   if (duties.delivers) {
-    const { retentionMs } = settings.log;
-    const stopRetention = startRetention({ log, jobs: () => jobs.control.unended(), retentionMs, clock, logger });
+    const stopRetention = startRetention({
+      ...{ log, metrics: metrics.retention, clock, logger },
+      jobs: () => jobs.control.unended(),
+      rule: (tenantId) =>
+        ruleOf(
+          settings.log.retention,
+          revision.tenants.find(({ id }) => id === tenantId),
+        ),
+    });
     teardown.add({ name: "retention", share: 0.01, stop: stopRetention });
   }
 
@@ -217,6 +224,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         const once = lanesOnce(log);
         await measureResting({ ...orphans, log: once, paused: () => paused })
           .then(() => measureLedger({ log: once, metrics, logger }))
+          .then(async () => metrics.retention.disk((await log.diskUse()) ?? { usedBytes: 0, isFreeing: false }))
           .catch((error: unknown) => logger.warn({ error }, "the lanes could not be measured"));
       }
       if (sharingState && duties.takesEvents) metrics.sharing(sharingState());

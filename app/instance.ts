@@ -54,7 +54,7 @@ export interface Opened {
 
 export async function openLog({ config, role, logger, teardown }: OpenLogOptions): Promise<Opened> {
   const metrics = createMetrics({ build: { version: VERSION, node: process.version } });
-  const { path, dedupWindowMs, dedupBytesMax, redis } = config.settings.log;
+  const { path, dedupWindowMs, dedupBytesMax, diskBytesMax, redis } = config.settings.log;
   const { memoryBytesMax } = config.settings.http;
   const roomBytes = roomOf(config.settings, role);
   const capacity = new Capacity({ clock: systemClock, costMax: memoryBytesMax / UNDER_WAY, roomBytes });
@@ -67,7 +67,7 @@ export async function openLog({ config, role, logger, teardown }: OpenLogOptions
   const sharedAs = redis && { instance: `${hostname()}-${process.pid}-${randomBytes(4).toString("hex")}` };
   const log: ProcessLog =
     redis === undefined || sharedAs === undefined
-      ? await openEmbeddedLog({ ...options, path, windowMs: dedupWindowMs, dedupBytesMax })
+      ? await openEmbeddedLog({ ...options, path, windowMs: dedupWindowMs, dedupBytesMax, diskBytesMax })
       : await openRedisLog({ ...options, ...redis, ...sharedAs, folder: path, windowMs: dedupWindowMs });
   teardown.add({ name: "the ingestion log", share: 0.1, stop: () => log.close() });
   return { log, sharedAs, metrics, capacity };

@@ -1,7 +1,7 @@
 import type { ErasingLog, IngestionLog } from "../core/ingestion/log.ts";
 
 /** A log as a process holds it, whichever driver it is. */
-export interface ProcessLog extends IngestionLog, Partial<ErasingLog> {
+export interface ProcessLog extends IngestionLog, ErasingLog {
   /** What a worker thread opens the log with: plain data. */
   handle(worker: { readonly index: number; readonly count: number }): unknown;
   /** Gives up what the backend lost; absent where a log can't lose a part of itself. */

@@ -2,15 +2,23 @@ import { expect, test } from "vitest";
 import type { Job } from "../core/ingestion/jobs.ts";
 import type { LaneId, Stream } from "../core/ingestion/log.ts";
 import { slotOf } from "../core/ingestion/log.ts";
+import type { RetentionRule } from "../core/ingestion/retention.ts";
+import { quietLogger } from "../drivers/embedded/testing.ts";
 import { openMemoryLog } from "../drivers/memory/index.ts";
 import { claimOn, commitOne } from "../tests/conformance/log-fixtures.ts";
 import { SimClock } from "../tests/helpers/sim-clock.ts";
 import { appendEvents } from "../tests/helpers/worker-bench.ts";
-import { trimInTurn } from "./retention.ts";
+import { type RetentionOptions, trimInTurn } from "./retention.ts";
 
 const RETENTION_MS = 3_600_000;
 const STREAM: Stream = { tenantId: "shop", partition: 0 };
 const LANE: LaneId = { stream: STREAM, sink: "raw" };
+
+function optionsOf(parts: Pick<RetentionOptions, "log" | "jobs" | "clock"> & Partial<RetentionRule>): RetentionOptions {
+  const { log, jobs, clock, ...own } = parts;
+  const rule = { ageMs: RETENTION_MS, whenFull: "refuse" as const, ...own };
+  return { log, jobs, clock, rule: () => rule, metrics: { stored() {}, dropped() {} }, logger: quietLogger };
+}
 
 /** Four events older than the retention, and one that is not. */
 async function setUp() {
@@ -21,7 +29,7 @@ async function setUp() {
   await appendEvents(log, "shop", { count: 1, prefix: "new" });
   const first = async (jobs: readonly Pick<Job, "lanes">[] = []) => {
     await clock.advance(60_000);
-    await trimInTurn({ log, jobs: async () => jobs, retentionMs: RETENTION_MS, clock });
+    await trimInTurn(optionsOf({ log, jobs: async () => jobs, clock }));
     return (await log.bounds(STREAM)).first;
   };
   return { log, first };
@@ -89,7 +97,7 @@ test("of several processes one trims in a round", async () => {
     trims += 1;
     return [];
   };
-  const trim = () => trimInTurn({ log, jobs, retentionMs: RETENTION_MS, clock });
+  const trim = () => trimInTurn(optionsOf({ log, jobs, clock }));
   await trim();
   const once = trims;
   await trim();

@@ -1,44 +1,58 @@
 import { isErrorCode } from "../core/canonical/errors.ts";
 import type { Clock, Logger } from "../core/environment.ts";
 import { readDocument } from "../core/ingestion/control.ts";
-import type { Job } from "../core/ingestion/jobs.ts";
-import type { IngestionLog, StreamKey } from "../core/ingestion/log.ts";
-import { laneKey, streamKey } from "../core/ingestion/log.ts";
+import { type IngestionLog, laneKey, type PassedOver } from "../core/ingestion/log.ts";
+import type { TenantConfig } from "../core/ingestion/revision.ts";
+import type { RetentionMetrics } from "../core/ingestion/metrics.ts";
+import { makeRoom, type RetentionRule, trimOnce, type TrimOptions } from "../core/ingestion/retention.ts";
 
-export interface RetentionOptions {
-  readonly log: Pick<
-    IngestionLog,
-    "lanes" | "jobLanes" | "loadLane" | "dropLane" | "bounds" | "knownStreams" | "seek" | "trim" | "control"
-  >;
-  /** Those that have not ended: what they still want to deliver again stays. */
-  readonly jobs: () => Promise<readonly Pick<Job, "lanes">[]>;
-  readonly retentionMs: number;
+export interface RetentionOptions extends Pick<TrimOptions, "jobs" | "rule"> {
+  readonly log: TrimOptions["log"] & Pick<IngestionLog, "control">;
+  readonly metrics: Pick<RetentionMetrics, "dropped" | "stored">;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
 const INTERVAL_MS = 60_000;
+/** Storage can fill up within seconds. */
+const ROOM_INTERVAL_MS = 1_000;
 
-/** Trims the log once a minute, whichever of its processes does it. Returns what stops it. */
+/** Trims the log once a minute, whichever of its processes does it, and watches its bound. Returns what stops it. */
 export function startRetention(options: RetentionOptions): () => Promise<void> {
+  const { clock, logger, log } = options;
   const stopped = new AbortController();
-  const loop = async () => {
+  const every = async (intervalMs: number, work: () => Promise<void>): Promise<void> => {
     while (!stopped.signal.aborted) {
-      await options.clock.sleep(INTERVAL_MS, stopped.signal);
-      if (!stopped.signal.aborted) await trimInTurn(options).catch((error: unknown) => warn(options.logger, error));
+      await clock.sleep(intervalMs, stopped.signal);
+      if (!stopped.signal.aborted) await work().catch((error: unknown) => warn(logger, error));
     }
   };
-  const done = loop();
+  const bounded = async (): Promise<void> => {
+    if ((await log.diskUse())?.fullAtBytes !== undefined)
+      await every(ROOM_INTERVAL_MS, () => makeRoom(trimmingOf(options)));
+  };
+  const done = Promise.all([every(INTERVAL_MS, () => trimInTurn(options)), bounded()]);
   return async () => {
     stopped.abort();
     await done;
   };
 }
 
+/** What holds for a tenant: its own rule, and the log's where it has none. */
+export function ruleOf(all: RetentionRule, tenant: Pick<TenantConfig, "retention"> | undefined): RetentionRule {
+  const own = tenant?.retention ?? {};
+  return {
+    ageMs: own.ageMs ?? all.ageMs,
+    bytesMax: own.bytesMax ?? all.bytesMax,
+    deadLetterAgeMs: own.deadLetterAgeMs ?? all.deadLetterAgeMs,
+    whenFull: own.whenFull ?? all.whenFull,
+  };
+}
+
 const TURN = "retention";
 
 /** Trims, unless another process did or does it in this round. */
-export async function trimInTurn(options: Omit<RetentionOptions, "logger">): Promise<void> {
+export async function trimInTurn(options: RetentionOptions): Promise<void> {
   const { log, clock } = options;
   const { value, version } = await readDocument<{ readonly at: number }>(log.control, TURN);
   if (value !== undefined && clock.now() - value.at < INTERVAL_MS / 2) return;
@@ -48,66 +62,20 @@ export async function trimInTurn(options: Omit<RetentionOptions, "logger">): Pro
     if (isErrorCode(error, "version_conflict")) return;
     throw error;
   }
-  await trimOnce(options);
+  await trimOnce(trimmingOf(options));
 }
 
-/**
- * Lets go of events that are older than the retention, that every lane of their stream has settled and that
- * no job wants: where there is no lane, for want of a sink or because the tenant is gone, their age alone counts.
- */
-export async function trimOnce(options: Omit<RetentionOptions, "logger">): Promise<void> {
-  const { log, retentionMs, clock } = options;
-  const before = clock.now() - retentionMs;
-  // Jobs first: one that ends meanwhile holds back more than it must, never less.
-  const held = await heldByJobs(options);
-  const settled = settledByStream(await log.lanes());
-  for (const stream of await log.knownStreams()) {
-    const old = await log.seek(stream, before);
-    const key = streamKey(stream);
-    const wanted = Math.min(settled.get(key) ?? Number.POSITIVE_INFINITY, held.get(key) ?? Number.POSITIVE_INFINITY);
-    await log.trim(stream, Math.min(wanted, old));
-  }
-  await forgetJobLanes(options);
+function trimmingOf(options: RetentionOptions): TrimOptions {
+  const { log, jobs, rule, clock } = options;
+  const stored = (bytes: ReadonlyMap<string, number>): void => options.metrics.stored(bytes);
+  return { log, jobs, rule, now: clock.now(), stored, dropped: (passed) => tell(options, passed) };
 }
 
-/**
- * Forgets the lanes of jobs that have ended once all that they came to is gone from the log: there is nothing left
- * that they could tell of. One that has dead letters stays until those are redriven or discarded.
- */
-async function forgetJobLanes({ log, jobs }: Pick<RetentionOptions, "log" | "jobs">): Promise<void> {
-  // The lanes first: the job of one that is listed is known by then.
-  const stored = await log.jobLanes();
-  const wanted = new Set((await jobs()).flatMap(({ lanes }) => lanes.map(({ lane }) => laneKey(lane))));
-  for (const { lane, state } of stored) {
-    if (wanted.has(laneKey(lane)) || state.dead > 0) continue;
-    if (state.cursor <= (await log.bounds(lane.stream)).first) await log.dropLane(lane);
-  }
-}
-
-/** Stream → the first sequence that a job still needs. Dead letters hold their events themselves. */
-async function heldByJobs({ log, jobs }: Pick<RetentionOptions, "log" | "jobs">): Promise<Map<StreamKey, number>> {
-  const held = new Map<StreamKey, number>();
-  for (const { lanes } of await jobs()) {
-    for (const { lane, of, from, to } of lanes) {
-      if (of !== undefined) continue;
-      const at = (await log.loadLane(lane))?.cursor ?? from;
-      const key = streamKey(lane.stream);
-      if (at < to) held.set(key, Math.min(at, held.get(key) ?? at));
-    }
-  }
-  return held;
-}
-
-/** Every lane has settled what lies before it; one whose sink is gone counts too: it goes on if the sink comes back. */
-function settledByStream(lanes: Awaited<ReturnType<IngestionLog["lanes"]>>): Map<StreamKey, number> {
-  const settled = new Map<StreamKey, number>();
-  for (const { lane, state } of lanes) {
-    const key = streamKey(lane.stream);
-    settled.set(key, Math.min(settled.get(key) ?? Number.POSITIVE_INFINITY, state.cursor));
-  }
-  return settled;
+function tell({ metrics, logger }: RetentionOptions, { lane, events }: PassedOver): void {
+  metrics.dropped(lane.stream.tenantId, events);
+  logger.warn({ lane: laneKey(lane), events }, "the oldest undelivered events were dropped to make room");
 }
 
 function warn(logger: Logger, error: unknown): void {
-  logger.warn({ error }, "the log could not be trimmed; it is tried again in a minute");
+  logger.warn({ error }, "the log could not be trimmed; it is tried again");
 }

@@ -1,3 +1,4 @@
+import type { RetentionRule } from "../core/ingestion/retention.ts";
 import type { PluginUse, QuotaConfig, Revision, SinkUse, TenantConfig } from "../core/ingestion/revision.ts";
 import type { ParsedQuota } from "./quota.ts";
 import { routeOf } from "./routing.ts";
@@ -13,7 +14,10 @@ export interface ProcessSettings {
     readonly driver: "embedded" | "redis";
     /** Absolute. */
     readonly path: string;
-    readonly retentionMs: number;
+    /** Of every tenant that has none of its own. */
+    readonly retention: RetentionRule;
+    /** Of the embedded log's files. */
+    readonly diskBytesMax?: number | undefined;
     readonly dedupWindowMs: number;
     readonly dedupBytesMax: number;
     /** Set for the driver `redis`. */
@@ -75,7 +79,13 @@ export function settingsOf(parsed: ParsedConfig, { resolvePath, hashKey, cores }
     log: {
       driver: log.driver,
       path: resolvePath(log.path),
-      retentionMs: log.retention,
+      retention: {
+        ageMs: log.retention,
+        bytesMax: log.retention_bytes,
+        deadLetterAgeMs: log.dead_letters.age,
+        whenFull: log.when_full,
+      },
+      diskBytesMax: log.disk_bytes_max,
       dedupWindowMs: log.dedup_window,
       dedupBytesMax: log.dedup_bytes_max,
       redis: log.driver === "redis" ? redisOf(log) : undefined,
@@ -147,6 +157,12 @@ function tenantOf(tenant: ParsedTenant, index: number, { hashKey, pluginAt }: Dr
     partitions: tenant.partitions,
     weight: tenant.weight,
     quota: tenant.quota === undefined ? undefined : quotaOf(tenant.quota),
+    retention: {
+      ageMs: tenant.retention.age,
+      bytesMax: tenant.retention.bytes,
+      deadLetterAgeMs: tenant.dead_letters.age,
+      whenFull: tenant.retention.when_full,
+    },
     transforms: tenant.plugins.transform.map((use, at) => useOf(use, pluginAt([...path, "transform", at]))),
     sinks: tenant.plugins.sinks.map((sink, at) => sinkOf(sink, [...path, "sinks", at], pluginAt)),
   };

@@ -136,6 +136,21 @@ const Plugins = z.strictObject({
     .describe("Where events go, each sink in a lane of its own. A sink gets every event unless it says which."),
 });
 
+const WhenFull = z.enum(["refuse", "drop_oldest"]);
+
+const DeadLetters = z.strictObject({
+  age: duration({ min: "1m", max: "3650d" })
+    .optional()
+    .describe("A dead letter that failed so long ago is discarded, as `expired`. Without it, none is."),
+});
+
+/** Of one tenant; what is absent is as `log` has it. */
+const Retention = z.strictObject({
+  age: duration({ min: "1m", max: "3650d" }).optional().describe("As `log.retention`."),
+  bytes: bytes({ min: "1MiB", max: "1024TiB" }).optional().describe("As `log.retention_bytes`."),
+  when_full: WhenFull.optional().describe("As `log.when_full`."),
+});
+
 const Tenant = z.strictObject({
   id: z
     .string()
@@ -149,6 +164,8 @@ const Tenant = z.strictObject({
     .prefault(1)
     .describe("Share of the front door relative to other tenants when it is full; it does not limit anyone before."),
   quota: Quota.optional().describe("What the tenant may send; without it, `limits` alone. Over it: 429."),
+  retention: Retention.prefault({}).describe("How much of the tenant's events is kept, and how long."),
+  dead_letters: DeadLetters.prefault({}).describe("As `log.dead_letters`, for this tenant."),
   plugins: Plugins.prefault({}).describe("What happens to the tenant's events."),
 });
 
@@ -226,7 +243,23 @@ const Log = z.strictObject({
   ...redisKeys,
   retention: duration({ min: "1m", max: "3650d" })
     .prefault("7d")
-    .describe("Events that every lane has settled are kept at least so long. Unsettled events are always kept."),
+    .describe(
+      "Events that every lane has settled are kept at least so long. What is not settled stays, whatever its age.",
+    ),
+  retention_bytes: bytes({ min: "1MiB", max: "1024TiB" })
+    .optional()
+    .describe(
+      "Of each tenant's events about so many bytes are kept, the newest, younger than `retention` or not. Without it age alone counts.",
+    ),
+  dead_letters: DeadLetters.prefault({}).describe("Dead letters have a retention of their own."),
+  disk_bytes_max: bytes({ min: "1GiB", max: "1024TiB" })
+    .optional()
+    .describe(
+      "What all files of the embedded log may take up. The last 128 MiB of it are kept for the log's own work; then `when_full` decides. Without it, the disk's size. No effect with `redis`.",
+    ),
+  when_full: WhenFull.prefault("refuse").describe(
+    "What gives way when the storage is full: `refuse` takes no more events in (503 log_full) until there is room; `drop_oldest` lets the oldest events go, delivered or not, of the tenants that take up the most, and counts what was not delivered in the ledger. With `drop_oldest`, retention by bytes lets go of undelivered events, too.",
+  ),
   dedup_window: duration({ min: "1m", max: "30d" })
     .prefault("24h")
     .describe("How long a repeated event_id or idempotency_key is recognised."),

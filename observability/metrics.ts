@@ -1,6 +1,6 @@
 import { collectDefaultMetrics, Registry } from "@prometheus-io/client";
 import type { Clock } from "../core/environment.ts";
-import type { IngestMetrics, LaneMetrics, LogMetrics } from "../core/ingestion/metrics.ts";
+import type { IngestMetrics, LaneMetrics, LogMetrics, RetentionMetrics } from "../core/ingestion/metrics.ts";
 import type { PluginMetrics } from "../plugins/contract.ts";
 import { LabelCap } from "./families.ts";
 import { ingestMetrics } from "./ingest-metrics.ts";
@@ -26,6 +26,7 @@ export interface MetricsOptions {
 export interface Metrics {
   readonly ingest: IngestMetrics;
   readonly log: LogMetrics;
+  readonly retention: RetentionMetrics;
   readonly lanes: LaneMetrics;
   /** What a plugin of this name counts and times for itself. */
   plugin(name: string): PluginMetrics;
@@ -92,6 +93,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   return {
     ingest,
     log: logMetrics(families),
+    retention: retentionMetrics(families, labels),
     lanes,
     plugin: (name) => pluginMetrics(families, name),
     ledger: ledgerMetrics(families),
@@ -147,6 +149,24 @@ function logMetrics(families: Families): LogMetrics {
     },
     alarm: (alarm, raised) => {
       families.logAlarm.cell(alarm).value = raised ? 1 : 0;
+    },
+  };
+}
+
+function retentionMetrics(families: Families, labels: Pick<TenantLabels, "of">): RetentionMetrics {
+  const used = families.diskUsed.cell();
+  const full = families.diskFull.cell();
+  return {
+    disk: ({ usedBytes, fullAtBytes = 0 }) => {
+      used.value = usedBytes;
+      full.value = fullAtBytes;
+    },
+    stored: (byTenant) => {
+      families.storedBytes.clear();
+      for (const [tenantId, stored] of byTenant) families.storedBytes.cell(labels.of(tenantId)).value += stored;
+    },
+    dropped: (tenantId, count) => {
+      families.dropped.cell(labels.of(tenantId)).value += count;
     },
   };
 }

@@ -60,6 +60,7 @@ const TABLE: Readonly<Record<string, Row>> = {
   drop_lane: { expect: ADMINISTER, path: LANE, ok: 409 },
   reset_lanes: { expect: GLOBAL_ADMINISTER, body: {}, ok: 409 },
   show_ledger: { expect: LIST },
+  show_storage: { expect: LIST },
   list_dead_letters: { expect: LIST },
   show_dead_letter: { expect: LOOK, path: { ...LANE, sequence: "1" }, ok: 404 },
   list_dead_letter_groups: { expect: LIST },

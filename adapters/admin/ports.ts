@@ -1,5 +1,5 @@
 import type { Clock } from "../../core/environment.ts";
-import type { ControlStore, ErasingLog, LaneId, LaneStore, LogReader } from "../../core/ingestion/log.ts";
+import type { ControlStore, ErasingLog, IngestionLog, LaneId, LaneStore, LogReader } from "../../core/ingestion/log.ts";
 import type { JobControl } from "../../core/ingestion/job-control.ts";
 import type { JobSpec } from "../../core/ingestion/jobs.ts";
 import type { SinkPreview } from "../../core/ingestion/preview.ts";
@@ -24,8 +24,8 @@ export interface AdminPorts {
     | "amendment"
     | "recount"
   >;
-  /** Absent where the log can't erase. */
-  readonly erase?: ErasingLog["erase"] | undefined;
+  readonly storage: Pick<IngestionLog, "knownStreams" | "storedBytes" | "diskUse">;
+  readonly erase: ErasingLog["erase"];
   readonly control: ControlStore;
   /** What runs now: tenants with the keys of the configuration, and their sinks. */
   readonly revision: () => Revision;

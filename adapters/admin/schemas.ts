@@ -87,6 +87,20 @@ export const AcceptedLossSchema = z.strictObject({
   events: count().describe("Undelivered events that are given up: `erased` in the ledger."),
 });
 
+export const StorageSchema = z.strictObject({
+  items: z.array(
+    z.strictObject({ tenant: z.string(), events: count(), bytes: count().describe("Of the stored events.") }),
+  ),
+  next: z.string().nullable().describe("For `after`; null at the end."),
+  disk: z
+    .strictObject({
+      used_bytes: count(),
+      full_at_bytes: count().optional().describe("There no more events are taken in."),
+      bytes_max: count().optional().describe("`log.disk_bytes_max`."),
+    })
+    .optional(),
+});
+
 export const LedgerSchema = z.strictObject({
   tenant: z.string(),
   partition: count(),

@@ -18,6 +18,7 @@ export function addAdmin(program: Command): void {
   addKeys(program);
   addLanes(program);
   addLedger(program);
+  addStorage(program);
   addTop(program);
   addAudit(program);
 }
@@ -239,6 +240,17 @@ function addLedger(program: Command): void {
     .action(async (options) => {
       const { showLedger } = await import("./lane-commands.ts");
       await showLedger(options);
+    });
+}
+
+function addStorage(program: Command): void {
+  admin(program, "storage")
+    .description("tell what the log takes up, and which tenants' events are how much of it")
+    .option(...TENANT)
+    .addHelpText("after", examples("pulsegate storage", "pulsegate storage --tenant demo --json"))
+    .action(async (options) => {
+      const { showStorage } = await import("./storage-command.ts");
+      await showStorage(options);
     });
 }
 

@@ -103,6 +103,12 @@ export function withoutPayload(bytes: Buffer): Buffer {
   return erased;
 }
 
+/** As `withoutPayload`, without the room that the payload took. */
+export function cutPayload(bytes: Buffer): Buffer {
+  const from = bytes.indexOf(PAYLOAD_MARK) + PAYLOAD_MARK.length;
+  return Buffer.concat([bytes.subarray(0, from), Buffer.from("{}}")]);
+}
+
 export function receivedAtOf(bytes: Buffer): number {
   return Date.parse(bytes.toString("latin1", RECEIVED_AT_OFFSET, RECEIVED_AT_OFFSET + UNSTAMPED.length));
 }

@@ -20,6 +20,17 @@ export function settled(state: LaneState, { from, to, exceptions }: Settlement):
   return { start: state.start, cursor: to, delivered, filtered, dead, erased };
 }
 
+/** What moves a lane to `before` without settling what lies between; undefined when it is there already. */
+export function passingOver(
+  { cursor }: LaneState,
+  before: number,
+  { at, reason }: { readonly at: number; readonly reason: string },
+): Settlement | undefined {
+  if (cursor >= before) return undefined;
+  const exceptions = [{ from: cursor, to: before, outcome: "filtered", reason } as const];
+  return { from: cursor, to: before, exceptions, configRevision: 0, settledAt: at };
+}
+
 /** The state after one dead event was given another outcome. */
 export function amended(state: LaneState, outcome: AmendedOutcome): LaneState {
   const dead = state.dead - 1;

@@ -4,7 +4,7 @@
  * them to what stands here. Every method may reject with a `PulseGateError`; `log_unavailable`
  * means that the outcome is unknown and the call may be repeated.
  */
-import type { LaneStore } from "./lane-store.ts";
+import type { LaneId, LaneStore } from "./lane-store.ts";
 import type { Position, Stream } from "./stream.ts";
 
 export * from "./lane-store.ts";
@@ -130,14 +130,46 @@ export interface ErasingLog {
   erase(stream: Stream, sequences: readonly number[], at: number): Promise<Erased>;
 }
 
+/** What a lane was moved past without settling it. */
+export interface PassedOver {
+  readonly lane: LaneId;
+  readonly events: number;
+}
+
+export interface DiskUse {
+  readonly usedBytes: number;
+  /** What was let go of is being freed: it takes up less soon. */
+  readonly isFreeing: boolean;
+  /** What it is to stay below; undefined without a bound. */
+  readonly bytesMax?: number | undefined;
+  /** Where it stops to take in events, to keep room for its own work; undefined without a bound. */
+  readonly fullAtBytes?: number | undefined;
+}
+
 export interface IngestionLog extends LogWriter, LogReader, LaneStore {
   readonly control: ControlStore;
   /** All streams that were ever appended to, whether anything of them is still stored or not. */
   knownStreams(): Promise<readonly Stream[]>;
   /**
-   * Lets go of entries with sequence < `before`. Never called beyond what every lane has settled;
-   * the driver frees space when it can, and may keep some longer. `bounds().first` tells.
+   * Lets go of entries with sequence < `before`. Never called beyond what every lane has settled or passed
+   * over; the driver frees space when it can, and may keep some longer. `bounds().first` tells.
    */
   trim(stream: Stream, before: number): Promise<void>;
+  /**
+   * Moves every lane of the stream, those of jobs included, to `before` if its cursor is not there yet: what it
+   * had not settled is `filtered` with this reason, in a settlement of its own. One atomic step for each lane,
+   * whoever has the claim; a commit of the lane that is under way is `fenced`. Those that were moved.
+   */
+  passOver(
+    stream: Stream,
+    before: number,
+    stamp: { readonly at: number; readonly reason: string },
+  ): Promise<readonly PassedOver[]>;
+  /** Canonical bytes of the stored entries of a stream, from `bounds().first` on; drivers may round and estimate. */
+  storedBytes(stream: Stream): Promise<number>;
+  /** The first sequence from which on no more than so many bytes are stored; `bounds().end` when the last entry is larger. */
+  seekBytes(stream: Stream, bytes: number): Promise<number>;
+  /** The storage that the log takes up; undefined where that is for its backend to tell. */
+  diskUse(): Promise<DiskUse | undefined>;
   close(): Promise<void>;
 }

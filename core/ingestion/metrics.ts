@@ -1,3 +1,5 @@
+import type { DiskUse } from "./log.ts";
+
 /**
  * What the parts report, as narrow interfaces: the core knows no metrics client. `observability/`
  * implements them; tests pass what they want to look at.
@@ -31,6 +33,15 @@ export interface LogMetrics {
   failed(code: string): void;
   /** An alarm is raised or over: the log's backend lost what it held, or may lose what it is given. */
   alarm(alarm: "lost" | "unsafe", raised: boolean): void;
+}
+
+export interface RetentionMetrics {
+  /** What the log's files take up, and where they are bounded. Told anew before each scrape. */
+  disk(use: DiskUse): void;
+  /** Bytes of a tenant's stored events, told anew with each round of retention. */
+  stored(bytes: ReadonlyMap<string, number>): void;
+  /** Events that a lane had not settled and that went to make room. */
+  dropped(tenantId: string, events: number): void;
 }
 
 /** All label values are bounded: tenants by the cap of the registry, sinks and stages by the configuration. */

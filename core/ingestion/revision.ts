@@ -33,8 +33,18 @@ export interface TenantConfig {
   readonly weight: number;
   /** Limits of this tenant at the door; none when undefined. */
   readonly quota?: QuotaConfig | undefined;
+  /** What the log's own rule does not hold for; all of that when undefined. */
+  readonly retention?: RetentionConfig | undefined;
   readonly transforms: readonly PluginUse[];
   readonly sinks: readonly SinkUse[];
+}
+
+/** As `RetentionRule`; what is undefined is as for all tenants. */
+export interface RetentionConfig {
+  readonly ageMs?: number | undefined;
+  readonly bytesMax?: number | undefined;
+  readonly deadLetterAgeMs?: number | undefined;
+  readonly whenFull?: "refuse" | "drop_oldest" | undefined;
 }
 
 /** What a tenant may send; what is undefined is not limited. */

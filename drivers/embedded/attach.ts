@@ -60,9 +60,9 @@ class ThreadLog extends StoredLanes implements AttachedLog {
     this.failed = this.failure.promise;
     this.streams = new StreamTable(folder.identity);
     // This thread may wait for the disk: reads at once are the cheapest.
-    this.files = new LogFiles({ disk: realDisk, folder, wait: true });
-    const { streams, arrivalsHub: arrivals } = this;
     const progress = new SharedProgress(handle.progress);
+    this.files = new LogFiles({ disk: realDisk, folder, wait: true, progress });
+    const { streams, arrivalsHub: arrivals } = this;
     this.tailer = new Tailer({
       disk: realDisk,
       folder,

@@ -2,7 +2,8 @@ import { PulseGateError } from "../../core/canonical/errors.ts";
 import type { Clock, Logger } from "../../core/environment.ts";
 import type { LogMetrics } from "../../core/ingestion/metrics.ts";
 import { isOutOfSpace } from "./disk.ts";
-import type { Indexed } from "./keeper.ts";
+import { shuttingDown } from "./folder.ts";
+import type { CompactReply, CompactRequest, Indexed } from "./keeper.ts";
 import type { KeeperClient, KeeperReply, KeeperRequest } from "./keeper-client.ts";
 import type { Sealed } from "./sidecar-writer.ts";
 
@@ -33,6 +34,7 @@ export class Chores {
   private readonly toIndex: Sealed[] = [];
   private retryMs = RETRY_MS_MIN;
   private awaited: ((reply: KeeperReply) => void) | undefined;
+  private compacting: PromiseWithResolvers<CompactReply> | undefined;
   private onAllIndexed: (() => void) | undefined;
 
   constructor(options: ChoresOptions) {
@@ -63,6 +65,14 @@ export class Chores {
     if (this.toIndex.length === 1) this.keeper.send({ type: "index", sealed });
   }
 
+  /** Rejects with what it failed of. */
+  compact(what: CompactRequest): Promise<CompactReply> {
+    const reply = Promise.withResolvers<CompactReply>();
+    this.compacting = reply;
+    this.keeper.send({ type: "compact", what });
+    return reply.promise;
+  }
+
   isToIndex(segment: number): boolean {
     return this.toIndex.some((sealed) => sealed.segment === segment);
   }
@@ -78,6 +88,7 @@ export class Chores {
   /** From here on replies change nothing. */
   stop(): void {
     this.closing.abort();
+    this.compacting?.reject(shuttingDown());
   }
 
   /** Resolves once nothing more is touched. */
@@ -92,6 +103,9 @@ export class Chores {
       this.retryMs = RETRY_MS_MIN;
       this.options.prepared();
     } else if (reply.type === "indexed") this.onIndexed(reply.indexed);
+    else if (reply.type === "compacted") this.compacting?.resolve(reply.reply);
+    else if (reply.type === "failed" && reply.request.type === "compact")
+      this.compacting?.reject(new PulseGateError("log_unavailable", reply.message));
     else if (reply.type === "failed") void this.onFailed(reply);
   }
 
@@ -112,7 +126,10 @@ export class Chores {
       return;
     }
     metrics.failed("log_full");
-    logger.warn({ code, chore: request.type, retryMs: this.retryMs }, "no room on the log's storage; trying again");
+    logger.warn(
+      { code, reason: message, chore: request.type, retryMs: this.retryMs },
+      "no room on the log's storage; trying again",
+    );
     if (request.type === "prepare") this.options.prepareFailed();
     await clock.sleep(this.retryMs, this.closing.signal);
     if (this.closing.signal.aborted) return;

@@ -18,6 +18,8 @@ export interface Disk {
   openForRead(path: string): number;
   close(file: number): void;
   size(file: number): number;
+  /** 0 where there is no such file. */
+  sizeOf(path: string): number;
   sync(file: number): void;
   writeSync(file: number, bytes: Uint8Array, position: number): void;
   /** May write less than asked for; `done` gets the number of bytes, also before this returns. */
@@ -52,6 +54,7 @@ export const realDisk: Disk = {
   openForRead: (path) => fs.openSync(path, O_RDONLY),
   close: (file) => fs.closeSync(file),
   size: (file) => fs.fstatSync(file).size,
+  sizeOf: (path) => fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0,
   sync: (file) => fs.fdatasyncSync(file),
   writeSync(file, bytes, position) {
     let written = 0;

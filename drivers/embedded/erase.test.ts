@@ -64,11 +64,37 @@ describe("an erasure", () => {
     expect(await log.deadLetters({ limit: 10 })).toMatchObject([{ sequence: 20 }, { sequence: 150 }]);
     for (const i of [20, 23, 150]) expect((await inSegments(i)).length, markOf(i)).toBe(1);
     expect(await log.deadLetter(LANE, 20)).toMatchObject({ message: markOf(20) });
+    // Neither do groups tell: their message is of a letter that is there.
+    const groups = await log.deadLetterGroups({});
+    for (const i of [21, 22]) expect(JSON.stringify(groups)).not.toContain(markOf(i));
     const entries = await log.read(STREAM, 0, ALL);
     expect(entries.filter(({ erasedAt }) => erasedAt !== undefined).map(({ sequence }) => sequence)).toEqual([
       21, 22, 100, 199,
     ]);
     await log.close();
+    // The start writes the state anew, without its free pages.
+    const again = await open();
+    for (const i of [21, 22, 100, 199]) expect(await holding(markOf(i)), markOf(i)).toEqual([]);
+    expect(await again.deadLetters({ limit: 10 })).toMatchObject([{ sequence: 20 }, { sequence: 150 }]);
+    expect(await again.loadLane(LANE)).toMatchObject({ dead: 2, erased: 2 });
+    expect((await fs.readdir(folder)).sort()).toEqual(["lock.json", "log.json", "segments", "state"]);
+    await again.close();
+  });
+
+  it("of an event whose dead letter went before leaves nothing of that letter either, from the next start on", async () => {
+    const log = await open();
+    for (let i = 0; i < 3; i++) await log.append([secret(i)]);
+    await log.openLane(LANE, 0);
+    const dead = [0, 1].map(letterAt);
+    const exceptions = [{ from: 0, to: 2, outcome: "dead" as const }];
+    const settlement = { from: 0, to: 3, exceptions, configRevision: 1, settledAt: AT };
+    await log.commit([{ lane: LANE, claim: await claimOn(log, STREAM), settlement, deadLetters: dead }]);
+    await log.discard([{ lane: LANE, sequence: 1 }], { at: AT, reason: "discarded" });
+    expect(await log.erase(STREAM, [1], AT)).toEqual({ events: 1, deadLetters: 0 });
+    await log.close();
+    await (await open()).close();
+    expect(await holding(markOf(1))).toEqual([]);
+    expect(await holding(markOf(0))).not.toEqual([]);
   });
 });
 

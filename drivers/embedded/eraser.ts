@@ -14,6 +14,8 @@ export interface EraserOptions {
   readonly progress: SharedProgress;
   /** Another thread reads through the segment, or is going to, to index it. */
   readonly isIndexed: (segment: number) => boolean;
+  /** Payloads of a segment were erased, which leaves their room; about so many bytes. */
+  readonly scrubbed: (segment: number, bytes: number) => void;
 }
 
 /**
@@ -33,6 +35,15 @@ export class Eraser {
   /** Rejects with `shutting_down` once closed; the next start ends what was begun. */
   erase(stream: Stream, sequences: readonly number[], at: number): Promise<Erased> {
     const done = this.last.then(() => this.eraseNow(stream, [...new Set(sequences)], at));
+    this.last = done.catch(() => undefined);
+    return done;
+  }
+
+  /** Runs this while nothing is erased, and none is that was begun and not ended. */
+  alone(work: () => Promise<void>): Promise<void> {
+    const done = this.last.then(async () => {
+      if (!this.isClosed && this.options.state.erasures.pending().length === 0) await work();
+    });
     this.last = done.catch(() => undefined);
     return done;
   }
@@ -71,6 +82,7 @@ export class Eraser {
       }
     }
     await state.erasures.done(pending);
+    for (const { segment, bodyLength } of pending) this.options.scrubbed(segment, bodyLength);
     return erased;
   }
 

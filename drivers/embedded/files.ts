@@ -1,8 +1,11 @@
+import { PulseGateError } from "../../core/canonical/errors.ts";
 import type { Disk } from "./disk.ts";
 import { type LogFolder, segmentPath } from "./folder.ts";
+import type { SharedProgress } from "./shared.ts";
 import { openSidecar, type OpenSidecar, type ReadAt } from "./sidecar-reader.ts";
 
 const OPEN_MAX = 128;
+const TRIES_MAX = 10;
 
 /** Segments and sidecars opened for reading, the least recently used closed when there are many. */
 export class LogFiles {
@@ -13,12 +16,20 @@ export class LogFiles {
   private readonly sidecars = new Map<number, OpenSidecar>();
   /** Closed once no read is under way that may still use them. */
   private readonly retired: number[] = [];
+  private readonly progress: Pick<SharedProgress, "compactions" | "switched">;
   private reading = 0;
+  private seen = 0;
 
   /** `wait: true` reads at once, on a thread that may wait for the disk. */
-  constructor(options: { disk: Disk; folder: LogFolder; wait: boolean }) {
+  constructor(options: {
+    disk: Disk;
+    folder: LogFolder;
+    wait: boolean;
+    progress: Pick<SharedProgress, "compactions" | "switched">;
+  }) {
     this.disk = options.disk;
     this.folder = options.folder;
+    this.progress = options.progress;
     const { disk } = options;
     this.readAt = options.wait
       ? (file, target, position) => {
@@ -27,15 +38,37 @@ export class LogFiles {
       : async (file, target, position) => complete(await disk.read(file, target, position), target);
   }
 
-  /** Runs `read` with the files that it opens held open until it is done. */
+  /**
+   * Runs `read` with the files that it opens held open until it is done. Again when a segment was compacted
+   * meanwhile: then what it found, or failed at, may be of two files that do not belong together.
+   */
   async use<T>(read: () => Promise<T>): Promise<T> {
-    this.reading++;
-    try {
-      return await read();
-    } finally {
-      this.reading--;
-      if (this.reading === 0) for (const file of this.retired.splice(0)) this.disk.close(file);
+    for (let tries = 1; tries <= TRIES_MAX; tries++) {
+      if (this.progress.compactions !== this.seen) await this.renew();
+      const { seen } = this;
+      this.reading++;
+      try {
+        const result = await read();
+        if (this.progress.compactions === seen) return result;
+      } catch (error) {
+        if (this.progress.compactions === seen) throw error;
+      } finally {
+        this.reading--;
+        if (this.reading === 0) for (const file of this.retired.splice(0)) this.disk.close(file);
+      }
     }
+    throw new PulseGateError("log_unavailable", "Segments were compacted while this was read; read again.");
+  }
+
+  /** Changes when places that were looked up before may not hold any more. */
+  get version(): number {
+    return this.seen;
+  }
+
+  private async renew(): Promise<void> {
+    await this.progress.switched();
+    this.seen = this.progress.compactions;
+    for (const number of new Set([...this.segments.keys(), ...this.sidecars.keys()])) this.drop(number);
   }
 
   /** Undefined when the segment is gone. */

@@ -2,7 +2,15 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { isErrorCode } from "../../core/canonical/errors.ts";
 import { errorCodeOf } from "./disk.ts";
-import { type Indexed, Keeper, type KeeperOptions, type KeeperStart, type LoadedFilters } from "./keeper.ts";
+import {
+  type CompactReply,
+  type CompactRequest,
+  type Indexed,
+  Keeper,
+  type KeeperOptions,
+  type KeeperStart,
+  type LoadedFilters,
+} from "./keeper.ts";
 import type { Sealed } from "./sidecar-writer.ts";
 
 export type KeeperThreadData = Omit<KeeperOptions, "disk">;
@@ -10,12 +18,14 @@ export type KeeperThreadData = Omit<KeeperOptions, "disk">;
 export type KeeperRequest =
   | { readonly type: "load"; readonly start: KeeperStart }
   | { readonly type: "prepare"; readonly segment: number }
-  | { readonly type: "index"; readonly sealed: Sealed };
+  | { readonly type: "index"; readonly sealed: Sealed }
+  | { readonly type: "compact"; readonly what: CompactRequest };
 
 export type KeeperReply =
   | { readonly type: "loaded"; readonly filters: LoadedFilters }
   | { readonly type: "prepared"; readonly segment: number }
   | { readonly type: "indexed"; readonly indexed: Indexed }
+  | { readonly type: "compacted"; readonly reply: CompactReply }
   /** `code`: an errno name, or `log_corrupt`. */
   | { readonly type: "failed"; readonly request: KeeperRequest; readonly code: string; readonly message: string };
 
@@ -83,6 +93,7 @@ export function answer(keeper: Keeper, request: KeeperRequest): KeeperReply {
       keeper.prepare(request.segment);
       return { type: "prepared", segment: request.segment };
     }
+    if (request.type === "compact") return { type: "compacted", reply: keeper.compact(request.what) };
     return { type: "indexed", indexed: keeper.index(request.sealed) };
   } catch (error) {
     const code = isErrorCode(error, "log_corrupt") ? "log_corrupt" : errorCodeOf(error);

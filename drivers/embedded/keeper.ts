@@ -1,7 +1,10 @@
+import { type CompactOptions, compactSegment } from "./compact.ts";
+import { DiskMeter, fullAtBytes } from "./disk-meter.ts";
 import { type Disk, isOutOfSpace } from "./disk.ts";
 import { corrupt, listSegments, type LogFolder, publishFile, segmentPath } from "./folder.ts";
 import { addToGroup, type FilterGroup, growGroup, readGroup, writeGroup } from "./filters.ts";
 import { encodeSegmentHeader } from "./segment-format.ts";
+import { SharedProgress } from "./shared.ts";
 import { openSidecar, type OpenSidecar, readDirectory, readIdHashes } from "./sidecar-reader.ts";
 import { type Sealed, writeSidecar } from "./sidecar-writer.ts";
 import { StreamTable } from "./streams.ts";
@@ -13,6 +16,17 @@ export interface KeeperOptions {
   readonly folder: LogFolder;
   /** One filter covers the ids of consecutive segments up to about this number. */
   readonly filterIdsMax: number;
+  /** Of all files of the log; no segment is made beyond it. */
+  readonly diskBytesMax?: number | undefined;
+  /** Of the log's `SharedProgress`. */
+  readonly progress: SharedArrayBuffer;
+}
+
+export type CompactRequest = Omit<CompactOptions, "disk" | "folder" | "switching">;
+
+export interface CompactReply {
+  /** Undefined: it was not worth it. */
+  readonly freedBytes: number | undefined;
 }
 
 export interface KeeperStart {
@@ -49,14 +63,20 @@ export class Keeper {
   private readonly folder: LogFolder;
   private readonly filterIdsMax: number;
   private readonly streams: StreamTable;
+  private readonly diskBytesMax: number | undefined;
+  private readonly meter: DiskMeter;
+  private readonly progress: SharedProgress;
   private group: FilterGroup | undefined;
   private before = { lastCommit: 0, lastAt: 0 };
 
-  constructor({ disk, folder, filterIdsMax }: KeeperOptions) {
+  constructor({ disk, folder, filterIdsMax, diskBytesMax, progress }: KeeperOptions) {
     this.disk = disk;
     this.folder = folder;
     this.filterIdsMax = filterIdsMax;
     this.streams = new StreamTable(folder.identity);
+    this.diskBytesMax = diskBytesMax;
+    this.meter = new DiskMeter({ disk, folder });
+    this.progress = new SharedProgress(progress);
   }
 
   /** Takes up where the sidecars end; returns the filters of the segments that have one, oldest first. */
@@ -129,6 +149,7 @@ export class Keeper {
    */
   prepare(segment: number): void {
     const { disk, folder } = this;
+    this.checkRoom();
     publishFile(disk, folder, segmentPath(folder, segment, "seg"), (file) => {
       const slice = Buffer.alloc(FILL_SLICE_BYTES);
       const { segmentBytes, magic } = folder.identity;
@@ -138,6 +159,25 @@ export class Keeper {
       }
       disk.writeSync(file, encodeSegmentHeader(segment, magic), 0);
     });
+  }
+
+  private checkRoom(): void {
+    const { diskBytesMax, meter, folder } = this;
+    const full = fullAtBytes(diskBytesMax, folder);
+    if (full === undefined || meter.usedBytes() <= full) return;
+    throw Object.assign(new Error(`the log's files have come to their bound of ${diskBytesMax} bytes`), {
+      code: "EDQUOT",
+    });
+  }
+
+  compact(request: CompactRequest): CompactReply {
+    const { disk, folder, progress } = this;
+    const path = segmentPath(folder, request.segment, "seg");
+    const before = disk.sizeOf(path);
+    const switching = (): void => progress.switching();
+    if (!compactSegment({ ...request, disk, folder, switching })) return { freedBytes: undefined };
+    this.meter.changed(request.segment);
+    return { freedBytes: before - disk.sizeOf(path) };
   }
 
   /** Writes the sidecar of a sealed segment and takes its ids into a filter. In order of segments. */

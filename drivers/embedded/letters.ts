@@ -50,6 +50,19 @@ export class LetterStore {
     void this.index.put([...kind, letter.sequence], true);
   }
 
+  /** After removals for good: no group tells what a letter that is gone said. */
+  forgetMessages(key: string): void {
+    for (const { key: kind, value } of [
+      ...this.counts.getRange({ start: [key, "", ""], end: [key, BEHIND_ALL, ""] }),
+    ]) {
+      const [lane, fingerprint, eventType] = kind;
+      const range = { start: [...kind, 0] as Indexed, end: [lane, fingerprint, eventType, END] as Indexed, limit: 1 };
+      const [first] = [...this.index.getKeys(range)];
+      const message = first === undefined ? undefined : this.letters.get([key, first[3]])?.message;
+      if (message !== undefined && message !== value.message) void this.counts.put(kind, { ...value, message });
+    }
+  }
+
   /** Whether it was there. */
   remove(key: string, sequence: number): boolean {
     const letter = this.letters.get([key, sequence]);

@@ -1,10 +1,11 @@
-import path from "node:path";
 import { PulseGateError } from "../../core/canonical/errors.ts";
 import type {
   AppendEntry,
   Appended,
+  DiskUse,
   Erased,
   LogEntry,
+  PassedOver,
   Position,
   ReadLimits,
   Stream,
@@ -14,18 +15,19 @@ import type {
 import { Appender, type AppendStart } from "./appender.ts";
 import { Arrivals } from "./arrivals.ts";
 import { Chores } from "./chores.ts";
-import { type Disk, realDisk } from "./disk.ts";
+import { Compaction } from "./compaction.ts";
+import type { Disk } from "./disk.ts";
+import { DiskMeter, fullAtBytes } from "./disk-meter.ts";
 import { LogFiles } from "./files.ts";
 import { endErasures, Eraser } from "./eraser.ts";
-import { findEvent } from "./find.ts";
-import { type LogFolder, openFolder, removeTemporaries, shuttingDown } from "./folder.ts";
+import { findEvent, type FindSource } from "./find.ts";
+import { type LogFolder, shuttingDown } from "./folder.ts";
 import { IdIndex } from "./id-index.ts";
 import { Intake, type PendingEntry } from "./intake.ts";
 import type { Indexed } from "./keeper.ts";
 import { startKeeperHere, startKeeperThread } from "./keeper-client.ts";
 import { StoredLanes } from "./lane-store.ts";
-import { type FolderLock, lockFolder } from "./lock.ts";
-import { makeFolder } from "./make-folder.ts";
+import type { FolderLock } from "./lock.ts";
 import type { EmbeddedLog, EmbeddedLogHandle, EmbeddedLogOptions } from "./options.ts";
 import { withQuickWrites } from "./quick-writes.ts";
 import { StreamReader } from "./reader.ts";
@@ -35,38 +37,15 @@ import { SEGMENT_HEADER_BYTES } from "./segment-format.ts";
 import { SharedProgress } from "./shared.ts";
 import { ALL_SLOTS, StateStore } from "./state.ts";
 import { StreamTable } from "./streams.ts";
+import { seekBytes, storedBytes } from "./sizes.ts";
 import { Trimmer } from "./trimmer.ts";
 
 const MIB = 1 << 20;
 const CLOSE_WAIT_MS = 1_000;
+const PRESSED_SHARE = 0.75;
 
-/**
- * Opens the log of a folder, as its one owner. Rejects with `log_in_use` when another process has it,
- * `log_corrupt` when something acknowledged is missing or damaged, `log_full` when a first segment
- * finds no room.
- */
-export async function openEmbeddedLog(options: EmbeddedLogOptions): Promise<EmbeddedLog> {
-  const disk = options.disk ?? realDisk;
-  makeFolder(options.path, 0o700);
-  realDisk.syncFolder(path.dirname(path.resolve(options.path)));
-  const lock = await lockFolder(options.path);
-  let state: StateStore | undefined;
-  try {
-    const folder = openFolder(disk, options.path, options.segmentBytes ?? 64 * MIB);
-    removeTemporaries(disk, folder);
-    state = new StateStore(folder.state);
-    realDisk.syncFolder(options.path);
-    const log = new OwnedLog({ options, disk, folder, lock, state });
-    await log.start();
-    return log;
-  } catch (error) {
-    await state?.close();
-    await lock.release();
-    throw error;
-  }
-}
-
-interface Parts {
+/** What the log stands on, opened. */
+export interface Parts {
   readonly options: EmbeddedLogOptions;
   readonly disk: Disk;
   readonly folder: LogFolder;
@@ -74,7 +53,8 @@ interface Parts {
   readonly state: StateStore;
 }
 
-class OwnedLog extends StoredLanes implements EmbeddedLog {
+/** The log as the owner of its folder has it. */
+export class OwnedLog extends StoredLanes implements EmbeddedLog {
   readonly failed: Promise<PulseGateError>;
   private readonly parts: Parts;
   private readonly windowMs: number;
@@ -86,6 +66,10 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
   private readonly reader: StreamReader;
   private readonly trimmer: Trimmer;
   private readonly eraser: Eraser;
+  /** For looking things up. */
+  private readonly sources: FindSource;
+  private readonly meter: DiskMeter;
+  private readonly compaction: Compaction;
   private readonly failure = Promise.withResolvers<PulseGateError>();
   private readonly closing = new AbortController();
   private dedupReportedAt = Number.NEGATIVE_INFINITY;
@@ -102,7 +86,9 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
     this.failed = this.failure.promise;
     this.streams = new StreamTable(folder.identity);
     this.ids = new IdIndex(options.dedupBytesMax ?? 64 * MIB);
-    this.files = new LogFiles({ disk, folder, wait: false });
+    this.files = new LogFiles({ disk, folder, wait: false, progress: this.progress });
+    this.meter = new DiskMeter({ disk, folder });
+    this.sources = { files: this.files, streams: this.streams, ids: this.ids, range: this.progress };
     this.reader = new StreamReader({
       files: this.files,
       streams: this.streams,
@@ -114,19 +100,39 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
       folder,
       files: this.files,
       progress: this.progress,
+      isHeld: () => this.compaction.isWriting,
       isNeeded: ({ number, lastAt }) =>
-        lastAt > this.appender.now() - this.windowMs && number >= (this.ids.firstSegment ?? 0),
+        !this.isPressed() && lastAt > this.appender.now() - this.windowMs && number >= (this.ids.firstSegment ?? 0),
       removed: (ends) => void this.forgetSettlements(ends),
     });
     const { reader, progress } = this;
     this.chores = this.choresOf(parts);
     const isIndexed = (segment: number): boolean => this.chores.isToIndex(segment);
-    this.eraser = new Eraser({ disk, folder, state: parts.state, reader, progress, isIndexed });
+    this.eraser = new Eraser({
+      ...{ disk, folder, state: parts.state, reader, progress, isIndexed },
+      scrubbed: (segment, bytes) => this.compaction.erased(segment, bytes),
+    });
+    this.compaction = this.compactionOf(options);
+  }
+
+  private compactionOf({ clock, logger }: EmbeddedLogOptions): Compaction {
+    const { progress, eraser, chores, trimmer } = this;
+    return new Compaction({
+      ...{ clock, logger, progress, eraser },
+      marks: () => trimmer.allMarks,
+      compact: (request) => chores.compact(request),
+      namesSince: () => this.appender.now() - this.windowMs,
+      isPressed: () => this.isPressed(),
+      compacted: (segment) => this.meter.changed(segment),
+      written: () => this.removeTrimmed(),
+      failed: (error) => logger.warn({ error }, "segments could not be compacted; it is tried again later"),
+    });
   }
 
   private choresOf({ options, disk, folder }: Parts): Chores {
     const { clock, logger, metrics } = options;
-    const keeping = { folder, filterIdsMax: options.filterIdsMax ?? 4 * MIB };
+    const { diskBytesMax, filterIdsMax = 4 * MIB } = options;
+    const keeping = { folder, filterIdsMax, diskBytesMax, progress: this.progress.memory };
     return new Chores({
       clock,
       logger,
@@ -281,24 +287,42 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
   }
 
   read(stream: Stream, from: number, limits: ReadLimits): Promise<LogEntry[]> {
-    return this.reader.read(stream, from, limits);
+    return this.reader.read(stream, Math.max(from, this.trimmer.markOf(stream)), limits);
   }
 
   arrivals(slots: ReadonlySet<number>, signal: AbortSignal): AsyncIterable<readonly Stream[]> {
     return this.arrivalsHub.watch(slots, signal);
   }
 
-  seek(stream: Stream, receivedAt: number): Promise<number> {
-    return this.reader.seek(stream, receivedAt);
+  async seek(stream: Stream, receivedAt: number): Promise<number> {
+    return Math.max(await this.reader.seek(stream, receivedAt), this.trimmer.markOf(stream));
   }
 
-  bounds(stream: Stream): Promise<StreamBounds> {
-    return this.reader.bounds(stream);
+  async bounds(stream: Stream): Promise<StreamBounds> {
+    const { first, end } = await this.reader.bounds(stream);
+    return { first: Math.min(Math.max(first, this.trimmer.markOf(stream)), end), end };
   }
 
-  find(tenantId: string, eventId: string): Promise<(Position & { readonly receivedAt: number }) | undefined> {
-    const { files, streams, ids, progress } = this;
-    return findEvent({ files, streams, ids, range: progress }, tenantId, eventId);
+  async find(tenantId: string, eventId: string): Promise<(Position & { readonly receivedAt: number }) | undefined> {
+    const found = await findEvent(this.sources, tenantId, eventId);
+    return found !== undefined && found.sequence >= this.trimmer.markOf(found.stream) ? found : undefined;
+  }
+
+  async storedBytes(stream: Stream): Promise<number> {
+    return storedBytes(this.sources, stream, (await this.bounds(stream)).first);
+  }
+
+  async seekBytes(stream: Stream, bytes: number): Promise<number> {
+    return Math.max((await this.bounds(stream)).first, await seekBytes(this.sources, stream, bytes));
+  }
+
+  passOver(
+    stream: Stream,
+    before: number,
+    stamp: { readonly at: number; readonly reason: string },
+  ): Promise<readonly PassedOver[]> {
+    const { end = 0 } = this.streams.find(stream) ?? {};
+    return this.parts.state.passOver(stream, Math.min(before, end), stamp);
   }
 
   async knownStreams(): Promise<readonly Stream[]> {
@@ -306,12 +330,29 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
   }
 
   async trim(stream: Stream, before: number): Promise<void> {
-    this.trimmer.mark(stream, before);
+    if (!this.trimmer.mark(stream, before)) return;
     this.removeTrimmed();
+    this.compaction.want();
   }
 
   erase(stream: Stream, sequences: readonly number[], at: number): Promise<Erased> {
     return this.eraser.erase(stream, sequences, at);
+  }
+
+  async diskUse(): Promise<DiskUse> {
+    const { fullAtBytes } = this;
+    const bytesMax = this.parts.options.diskBytesMax;
+    return { usedBytes: this.meter.usedBytes(), isFreeing: this.compaction.isUnderWay, bytesMax, fullAtBytes };
+  }
+
+  private get fullAtBytes(): number | undefined {
+    return fullAtBytes(this.parts.options.diskBytesMax, this.parts.folder);
+  }
+
+  /** Storage is short: what has been let go of goes at once, though repeats of it are not recognised any more. */
+  private isPressed(): boolean {
+    const { fullAtBytes } = this;
+    return fullAtBytes !== undefined && this.meter.usedBytes() >= fullAtBytes * PRESSED_SHARE;
   }
 
   private removeTrimmed(): void {
@@ -338,6 +379,7 @@ class OwnedLog extends StoredLanes implements EmbeddedLog {
     if (!this.appender.isFailed) await this.chores.indexedOrLate(CLOSE_WAIT_MS);
     this.closing.abort();
     this.chores.stop();
+    await this.compaction.close();
     await this.eraser.close();
     try {
       await this.chores.close();

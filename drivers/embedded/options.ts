@@ -19,6 +19,8 @@ export interface EmbeddedLogOptions {
   readonly dedupBytesMax?: number | undefined;
   /** Names that one filter covers, about four million; a filter is the unit that is forgotten. */
   readonly filterIdsMax?: number | undefined;
+  /** Of all files in the folder: no segment is made beyond it. At least six segments; no bound without it. */
+  readonly diskBytesMax?: number | undefined;
   /** What may wait for its write at once; 100,000 entries, 64 MiB. */
   readonly pendingEntriesMax?: number | undefined;
   readonly pendingBytesMax?: number | undefined;

@@ -46,6 +46,7 @@ export class StreamReader {
   private readonly progress: Pick<SharedProgress, "scrubs">;
   /** As of the last read; what the tail holds is older than the next change. */
   private scrubs = 0;
+  private version = 0;
 
   constructor(options: ReaderOptions) {
     this.files = options.files;
@@ -203,6 +204,7 @@ export class StreamReader {
     const last = state.lastSealed;
     if (
       last !== undefined &&
+      state.lastSealedIn === this.files.version &&
       last.segment >= firstSegment &&
       sequence >= last.first &&
       sequence < last.first + last.count
@@ -220,7 +222,10 @@ export class StreamReader {
         high = middle;
       }
     }
-    if (found === undefined || found.count > 0) state.lastSealed = found;
+    if (found === undefined || found.count > 0) {
+      state.lastSealed = found;
+      state.lastSealedIn = this.files.version;
+    }
     if (found?.count !== 0) return found;
     // Only the trimmed past lies before this segment; look again from its first sequence on.
     return this.sealedRun(state, found.first);
@@ -240,7 +245,8 @@ export class StreamReader {
 
   /** Reads the bodies; neighbours in one go. */
   private async fetch(places: readonly EntryPlace[]): Promise<LogEntry[]> {
-    if (this.progress.scrubs !== this.scrubs) this.tail?.clear();
+    if (this.progress.scrubs !== this.scrubs || this.files.version !== this.version) this.tail?.clear();
+    this.version = this.files.version;
     this.scrubs = this.progress.scrubs;
     const entries: LogEntry[] = [];
     for (let i = 0; i < places.length; ) {

@@ -9,6 +9,7 @@ import { openFolder } from "./folder.ts";
 import { IdIndex } from "./id-index.ts";
 import { openEmbeddedLog } from "./index.ts";
 import { PendingEntry } from "./intake.ts";
+import { SharedProgress } from "./shared.ts";
 import { Repeats } from "./repeats.ts";
 import { BLOCK_HEADER_BYTES, SEGMENT_HEADER_BYTES } from "./segment-format.ts";
 import { SimDisk } from "./sim-disk.ts";
@@ -33,7 +34,7 @@ it("never believes a hash: an event of another id or tenant under the same hash 
 
     const logFolder = openFolder(disk, folder, 0);
     const ids = new IdIndex(1 << 20);
-    const files = new LogFiles({ disk, folder: logFolder, wait: true });
+    const files = new LogFiles({ disk, folder: logFolder, wait: true, progress: new SharedProgress() });
     const range = { firstSegment: 1, sidecarThrough: 0 };
     const repeats = new Repeats({ ids, files, range, windowMs: 1e9, now: () => clock.now() });
     const streams = new StreamTable(logFolder.identity);
@@ -53,7 +54,7 @@ it("looks again when an event of the name came and its segment was sealed during
   const identity = { format: 1 as const, segmentBytes: 1 << 14, magic: 1, key0: 1, key1: 2 };
   const folder = { path: "", segments: "", state: "", identity };
   const ids = new IdIndex(1 << 20);
-  const files = new LogFiles({ disk: new SimDisk(), folder, wait: true });
+  const files = new LogFiles({ disk: new SimDisk(), folder, wait: true, progress: new SharedProgress() });
   const range = { firstSegment: 1, sidecarThrough: 3 };
   const repeats = new Repeats({ ids, files, range, windowMs: 1e9, now: () => 0 });
   const streams = new StreamTable(identity);

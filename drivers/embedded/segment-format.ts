@@ -1,5 +1,5 @@
 import { crc32 } from "node:zlib";
-import { stampReceivedAt, withoutPayload } from "../../core/canonical/codec.ts";
+import { cutPayload, stampReceivedAt, withoutPayload } from "../../core/canonical/codec.ts";
 
 /**
  * A segment file: a header of 64 bytes, then blocks, then zeros up to its fixed size. One block is one
@@ -202,6 +202,35 @@ export function isBodyIntact(bytes: Buffer, bodyAt: number, length: number): boo
   return bytes.readUInt32LE(bodyAt - 8) === crc32(bytes.subarray(bodyAt, bodyAt + length));
 }
 
+/** A frame as it is, but for its payload, which is gone, and the room that it took. It counts as erased, from `at` on if it was not before. */
+export function frameWithoutPayload(frame: FrameView, at: number): Buffer {
+  const { bytes, bodyAt, bodyLength, erasedSecond } = frame;
+  const body = cutPayload(bytes.subarray(bodyAt, bodyAt + bodyLength));
+  const head = bodyAt - frame.at;
+  const cut = Buffer.alloc(head + align8(body.length));
+  bytes.copy(cut, 0, frame.at, bodyAt);
+  body.copy(cut, head);
+  cut.writeUInt32LE(cut.length, 0);
+  cut.writeUInt32LE(body.length, 4);
+  cut.writeUInt32LE(crc32(body), head - 8);
+  cut.writeUInt32LE(erasedSecond === 0 ? Math.floor(at / 1000) : erasedSecond, head - 4);
+  return cut;
+}
+
+/** A block of whole frames. */
+export function encodeBlock(frames: readonly Buffer[], place: BlockPlace): Buffer {
+  const block = Buffer.concat([Buffer.alloc(BLOCK_HEADER_BYTES), ...frames]);
+  block.writeUInt32LE(place.magic, 0);
+  block.writeUInt32LE(block.length, 4);
+  block.writeUInt32LE(frames.length, 12);
+  block.writeDoubleLE(place.receivedAt, 16);
+  block.writeDoubleLE(place.commit, 24);
+  block.writeUInt32LE(place.segment, 32);
+  block.writeUInt32LE(place.offset >>> 3, 36);
+  sealBlock(block);
+  return block;
+}
+
 /** A frame in a buffer; positions are indexes into the buffer, names are decoded when asked for. */
 export class FrameView {
   bytes: Buffer = Buffer.alloc(0);
@@ -257,7 +286,17 @@ export class FrameView {
   }
 
   get isErased(): boolean {
-    return erasedAt(this.bytes, this.bodyAt) !== undefined;
+    return this.erasedSecond !== 0;
+  }
+
+  /** When it was erased, in seconds since the epoch; 0 when it was not. */
+  get erasedSecond(): number {
+    return this.bytes.readUInt32LE(this.bodyAt - 4);
+  }
+
+  /** The frame in a buffer of its own. */
+  copy(): Buffer {
+    return Buffer.from(this.bytes.subarray(this.at, this.at + this.length));
   }
 
   private get namesAt(): number {

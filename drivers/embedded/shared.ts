@@ -5,12 +5,14 @@
 export class SharedProgress {
   readonly memory: SharedArrayBuffer;
   private readonly words: Int32Array;
+  private readonly switches: Int32Array;
   private readonly place: BigInt64Array;
 
   constructor(memory: SharedArrayBuffer = new SharedArrayBuffer(32)) {
     this.memory = memory;
     this.words = new Int32Array(memory, 0, 4);
     this.place = new BigInt64Array(memory, 16, 1);
+    this.switches = new Int32Array(memory, 24, 1);
   }
 
   /** The durable end: both numbers change in one step. */
@@ -49,6 +51,22 @@ export class SharedProgress {
 
   scrubbing(): void {
     Atomics.add(this.words, 3, 1);
+  }
+
+  /** Odd while the files of a segment are exchanged for compacted ones; changes with each time. */
+  get compactions(): number {
+    return Atomics.load(this.switches, 0);
+  }
+
+  switching(): void {
+    Atomics.add(this.switches, 0, 1);
+    Atomics.notify(this.switches, 0);
+  }
+
+  /** Resolves when no exchange is under way. */
+  async switched(): Promise<void> {
+    for (let seen = this.compactions; seen % 2 === 1; seen = this.compactions)
+      await Atomics.waitAsync(this.switches, 0, seen).value;
   }
 
   /** Changes with every announcement. */

@@ -1,7 +1,11 @@
-import type { Disk } from "./disk.ts";
-import { type LogFolder, segmentPath } from "./folder.ts";
+import { errorCodeOf, type Disk } from "./disk.ts";
+import { listSegments, type LogFolder, segmentPath } from "./folder.ts";
 import {
+  BYTES_RECORD_BYTES,
+  checksumOf,
+  decodeFooter,
   decodeHeader,
+  FOOTER_BYTES,
   guessPlace,
   ID_RECORD_BYTES,
   INDEX_RECORD_BYTES,
@@ -19,29 +23,67 @@ export type ReadAt = (file: number, target: Buffer, position: number) => void | 
 export interface OpenSidecar {
   readonly file: number;
   readonly header: SidecarHeader;
+  /** Where it begins in the file: not 0 in a compacted segment. */
+  readonly base: number;
 }
 
-/** Opens a sidecar, or tells that there is no intact one. */
+/** Opens a sidecar, beside its segment or in it, or tells that there is no intact one. */
 export function openSidecar(disk: Disk, folder: LogFolder, segment: number): OpenSidecar | undefined {
-  let file: number;
-  try {
-    file = disk.openForRead(segmentPath(folder, segment, "idx"));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
+  const beside = openIfThere(disk, segmentPath(folder, segment, "idx"));
+  if (beside !== undefined) return openAt(disk, segment, { file: beside, base: 0, end: disk.size(beside) });
+  return openCompacted(disk, folder, segment);
+}
+
+/** Opens a segment by the sidecar in it; undefined when it was not compacted. */
+export function openCompacted(disk: Disk, folder: LogFolder, segment: number): OpenSidecar | undefined {
+  const file = openIfThere(disk, segmentPath(folder, segment, "seg"));
+  if (file === undefined) return undefined;
+  const end = disk.size(file) - FOOTER_BYTES;
+  const footer = Buffer.alloc(FOOTER_BYTES);
+  if (end > 0) disk.readSync(file, footer, end);
+  const base = decodeFooter(footer);
+  if (base !== undefined && base < end) return openAt(disk, segment, { file, base, end });
+  disk.close(file);
+  return undefined;
+}
+
+/** A crash may leave the sidecar of a segment as it was before it was compacted. */
+export function removeStaleSidecars(disk: Disk, folder: LogFolder): void {
+  for (const segment of listSegments(disk, folder, "idx")) {
+    const size = disk.sizeOf(segmentPath(folder, segment, "seg"));
+    if (size === 0 || size === folder.identity.segmentBytes) continue;
+    const compacted = openCompacted(disk, folder, segment);
+    if (compacted === undefined) continue;
+    disk.close(compacted.file);
+    disk.remove(segmentPath(folder, segment, "idx"));
   }
+}
+
+function openAt(
+  disk: Disk,
+  segment: number,
+  { file, base, end }: { readonly file: number; readonly base: number; readonly end: number },
+): OpenSidecar | undefined {
   const bytes = Buffer.alloc(SIDECAR_HEADER_BYTES);
-  disk.readSync(file, bytes, 0);
+  disk.readSync(file, bytes, base);
   const header = decodeHeader(bytes, segment);
   if (header !== undefined) {
-    const { indexAt } = layoutOf(header);
-    const sidecar = { file, header };
-    const isWhole = disk.size(file) === indexAt + header.frames * INDEX_RECORD_BYTES;
+    const sidecar = { file, header, base };
+    const isWhole = end === layoutOf(header, base).end;
     // A damaged directory would make a stream's events look as if they had never been.
     if (isWhole && directoryBytes(disk, sidecar) !== undefined) return sidecar;
   }
   disk.close(file);
   return undefined;
+}
+
+function openIfThere(disk: Disk, path: string): number | undefined {
+  try {
+    return disk.openForRead(path);
+  } catch (error) {
+    if (errorCodeOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
 }
 
 /** Windows of id sections: a false alarm of a filter must leave nothing behind for the collector. */
@@ -54,14 +96,14 @@ export async function findIds(
   hash: { hi: number; lo: number },
   readAt: ReadAt,
 ): Promise<number[]> {
-  const { header, file } = sidecar;
+  const { header, file, base } = sidecar;
   const window = windowOf(hash.hi, header.ids, header.idSlack);
   const length = (window.to - window.from) * ID_RECORD_BYTES;
   let spare = spareWindows.pop();
   if (spare === undefined || spare.length < length)
     spare = Buffer.allocUnsafeSlow(2 ** Math.ceil(Math.log2(length + 1)));
   const bytes = spare.subarray(0, length);
-  const reading = readAt(file, bytes, layoutOf(header).idsAt + window.from * ID_RECORD_BYTES);
+  const reading = readAt(file, bytes, layoutOf(header, base).idsAt + window.from * ID_RECORD_BYTES);
   if (reading !== undefined) await reading;
   const found: number[] = [];
   for (
@@ -87,8 +129,8 @@ export async function findStream(
   stream: StreamRef,
   readAt: ReadAt,
 ): Promise<SealedRun | undefined> {
-  const { header, file } = sidecar;
-  const layout = layoutOf(header);
+  const { header, file, base } = sidecar;
+  const layout = layoutOf(header, base);
   const window = windowOf(stream.hi, header.streams, header.streamSlack);
   const bytes = Buffer.allocUnsafe((window.to - window.from) * STREAM_RECORD_BYTES);
   const reading = readAt(file, bytes, layout.streamsAt + window.from * STREAM_RECORD_BYTES);
@@ -104,10 +146,27 @@ export async function findStream(
     const readingName = readAt(file, name, layout.namesAt + record.nameOffset);
     if (readingName !== undefined) await readingName;
     if (name.toString("latin1") === stream.key) {
-      return { segment: header.segment, first: record.first, count: record.count, indexStart: record.indexStart };
+      const { first, count, indexStart } = record;
+      const number = window.from + at / STREAM_RECORD_BYTES;
+      return {
+        segment: header.segment,
+        first,
+        count,
+        indexStart,
+        bytesThrough: await bytesAt(sidecar, number, readAt),
+      };
     }
   }
   return undefined;
+}
+
+/** Of all bodies of the stream with this number up to the end of the segment. */
+async function bytesAt({ header, file, base }: OpenSidecar, number: number, readAt: ReadAt): Promise<number> {
+  if (header.bytesCrc === 0) return 0;
+  const bytes = Buffer.allocUnsafe(BYTES_RECORD_BYTES);
+  const reading = readAt(file, bytes, layoutOf(header, base).bytesAt + number * BYTES_RECORD_BYTES);
+  if (reading !== undefined) await reading;
+  return bytes.readDoubleLE(0);
 }
 
 /** Body offset and length of `count` entries of a run, from its entry number `skip` on. */
@@ -121,9 +180,16 @@ export async function readIndex(
   const reading = readAt(
     sidecar.file,
     bytes,
-    layoutOf(sidecar.header).indexAt + (run.indexStart + range.skip) * INDEX_RECORD_BYTES,
+    layoutOf(sidecar.header, sidecar.base).indexAt + (run.indexStart + range.skip) * INDEX_RECORD_BYTES,
   );
   if (reading !== undefined) await reading;
+  return bytes;
+}
+
+/** The whole index of frames. */
+export function readIndexOf(disk: Disk, { file, header, base }: OpenSidecar): Buffer {
+  const bytes = Buffer.alloc(header.indexed * INDEX_RECORD_BYTES);
+  disk.readSync(file, bytes, layoutOf(header, base).indexAt);
   return bytes;
 }
 
@@ -131,24 +197,38 @@ export interface DirectoryEntry {
   readonly key: string;
   readonly first: number;
   readonly count: number;
+  /** Of its first entry, in the sidecar's index of frames. */
+  readonly indexStart: number;
+  /** Of all bodies of the stream up to the end of the segment. */
+  readonly bytesThrough: number;
 }
 
-/** All streams of a sidecar; undefined when the section's checksum is wrong. */
+/** All streams of a sidecar; undefined when a section's checksum is wrong. */
 export function readDirectory(disk: Disk, sidecar: OpenSidecar): DirectoryEntry[] | undefined {
-  const { header } = sidecar;
-  const layout = layoutOf(header);
+  const { header, base } = sidecar;
+  const layout = layoutOf(header, base);
   const bytes = directoryBytes(disk, sidecar);
-  if (bytes === undefined) return undefined;
+  const sizes = sizesOf(disk, sidecar);
+  if (bytes === undefined || sizes === undefined) return undefined;
   const names = bytes.subarray(layout.namesAt - layout.streamsAt);
   return Array.from({ length: header.streams }, (_, i) => {
     const record = streamRecord(bytes, i * STREAM_RECORD_BYTES);
     const key = names.toString("latin1", record.nameOffset, record.nameOffset + record.nameLength);
-    return { key, first: record.first, count: record.count };
+    const bytesThrough = sizes.readDoubleLE(i * BYTES_RECORD_BYTES);
+    const { first, count, indexStart } = record;
+    return { key, first, count, indexStart, bytesThrough };
   });
 }
 
-function directoryBytes(disk: Disk, { header, file }: OpenSidecar): Buffer | undefined {
-  const layout = layoutOf(header);
+function sizesOf(disk: Disk, { header, file, base }: OpenSidecar): Buffer | undefined {
+  const bytes = Buffer.alloc(header.streams * BYTES_RECORD_BYTES);
+  if (header.bytesCrc === 0) return bytes;
+  disk.readSync(file, bytes, layoutOf(header, base).bytesAt);
+  return checksumOf(bytes) === header.bytesCrc ? bytes : undefined;
+}
+
+function directoryBytes(disk: Disk, { header, file, base }: OpenSidecar): Buffer | undefined {
+  const layout = layoutOf(header, base);
   const bytes = Buffer.allocUnsafe(layout.indexAt - layout.streamsAt);
   disk.readSync(file, bytes, layout.streamsAt);
   return crc32(bytes) === header.streamsCrc ? bytes : undefined;
@@ -164,7 +244,7 @@ export function readIdHashes(disk: Disk, sidecar: OpenSidecar, visit: (hi: numbe
   const bytes = Buffer.from(words.buffer);
   for (let from = 0; from < ids; from += ID_SLICE_RECORDS) {
     const count = Math.min(ID_SLICE_RECORDS, ids - from);
-    const at = layoutOf(sidecar.header).idsAt + from * ID_RECORD_BYTES;
+    const at = layoutOf(sidecar.header, sidecar.base).idsAt + from * ID_RECORD_BYTES;
     disk.readSync(sidecar.file, bytes.subarray(0, count * ID_RECORD_BYTES), at);
     for (let i = 0; i < count * 3; i += 3) visit(words[i] as number, words[i + 1] as number);
   }

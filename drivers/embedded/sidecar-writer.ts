@@ -1,10 +1,13 @@
 import { crc32 } from "node:zlib";
+import type { StreamKey } from "../../core/ingestion/log.ts";
 import type { Disk } from "./disk.ts";
 import { corrupt, type LogFolder, publishFile, segmentPath } from "./folder.ts";
 import { eachFrame, scanBlocks } from "./scan.ts";
 import type { FrameView } from "./segment-format.ts";
 import { SEGMENT_HEADER_BYTES } from "./segment-format.ts";
 import {
+  BYTES_RECORD_BYTES,
+  checksumOf,
   encodeHeader,
   INDEX_RECORD_BYTES,
   orderByKey,
@@ -26,6 +29,11 @@ interface SidecarSource {
   readonly sealed: Sealed;
   /** Where the segment before ended, for one that holds no block. */
   readonly before: { readonly lastCommit: number; readonly lastAt: number };
+  /**
+   * For a segment that is compacted: whether an entry is still to be found by its stream. `streams` then stands
+   * where the segment ends already.
+   */
+  readonly isStored?: ((stream: StreamKey, sequence: number) => boolean) | undefined;
 }
 
 /** The ids of a segment as its sidecar lists them. */
@@ -51,8 +59,34 @@ export function writeSidecar(options: SidecarSource): { header: SidecarHeader; i
 }
 
 function write(options: SidecarSource): { header: SidecarHeader; ids: SegmentIds } {
-  const { disk, folder, streams, sealed } = options;
-  const content = readSegment(options);
+  const { disk, folder, sealed } = options;
+  const file = disk.openForRead(segmentPath(folder, sealed.segment, "seg"));
+  try {
+    const made = makeSidecar(options, file);
+    publishFile(disk, folder, segmentPath(folder, sealed.segment, "idx"), (sidecar) => {
+      let at = 0;
+      for (const bytes of [encodeHeader(made.header), ...made.sections]) {
+        disk.writeSync(sidecar, bytes, at);
+        at += bytes.length;
+      }
+    });
+    return made;
+  } finally {
+    disk.close(file);
+  }
+}
+
+export interface MadeSidecar {
+  readonly header: SidecarHeader;
+  readonly ids: SegmentIds;
+  /** What follows the header, in order. */
+  readonly sections: readonly Buffer[];
+}
+
+/** Reads the blocks of a file and makes what finds their frames. `streams` as for `writeSidecar`. */
+export function makeSidecar(options: SidecarSource, file: number): MadeSidecar {
+  const { streams, sealed } = options;
+  const content = readSegment(options, file);
   const ids = sortIds(content.ids);
   const sections = encodeStreams(streams, sealed.segment);
   const header: SidecarHeader = {
@@ -61,22 +95,17 @@ function write(options: SidecarSource): { header: SidecarHeader; ids: SegmentIds
     lastCommit: content.lastCommit,
     firstAt: content.firstAt,
     lastAt: content.lastAt,
-    frames: content.frames,
+    indexed: sections.index.length / INDEX_RECORD_BYTES,
     ids: ids.count,
     idSlack: slackOf((i) => ids.words[i * 3] as number, ids.count),
     streams: sections.count,
     streamSlack: sections.slack,
     nameBytes: sections.nameBytes,
     streamsCrc: crc32(sections.directory),
+    bytesCrc: checksumOf(sections.bytes),
   };
-  publishFile(disk, folder, segmentPath(folder, sealed.segment, "idx"), (file) => {
-    let at = 0;
-    for (const bytes of [encodeHeader(header), asBytes(ids.words), sections.directory, sections.index]) {
-      disk.writeSync(file, bytes, at);
-      at += bytes.length;
-    }
-  });
-  return { header, ids };
+  const { directory, index, bytes } = sections;
+  return { header, ids, sections: [asBytes(ids.words), directory, index, bytes] };
 }
 
 function asBytes(words: Uint32Array): Buffer {
@@ -85,58 +114,35 @@ function asBytes(words: Uint32Array): Buffer {
 
 interface Content {
   readonly ids: WordList;
-  frames: number;
   lastCommit: number;
   firstAt: number;
   lastAt: number;
 }
 
-function readSegment(options: SidecarSource): Content {
-  const { disk, folder, streams, sealed, before } = options;
+function readSegment(options: SidecarSource, file: number): Content {
+  const { disk, folder, sealed, before } = options;
   const content: Content = {
     ids: new WordList(),
-    frames: 0,
     firstAt: 0,
     lastCommit: before.lastCommit,
     lastAt: before.lastAt,
   };
-  const file = disk.openForRead(segmentPath(folder, sealed.segment, "seg"));
-  try {
-    const { magic } = folder.identity;
-    const scan = {
-      disk,
-      file,
-      segment: sealed.segment,
-      magic,
-      from: SEGMENT_HEADER_BYTES,
-      to: sealed.end,
-      verify: true,
-    };
-    const result = scanBlocks(scan, (block, bytes, at, offset) => {
-      if (content.firstAt === 0) content.firstAt = block.receivedAt;
-      content.lastAt = block.receivedAt;
-      content.lastCommit = block.commit;
-      content.frames += block.frames;
-      eachFrame(block, bytes, at, (frame) =>
-        addFrame(content.ids, streams, frame, { segment: sealed.segment, shift: offset - at }),
-      );
-    });
-    if (result.reason !== "end") throw corrupt(folder, sealed.segment, result.end, "a block is not intact");
-  } finally {
-    disk.close(file);
-  }
+  const { magic } = folder.identity;
+  const scan = { disk, file, segment: sealed.segment, magic, from: SEGMENT_HEADER_BYTES, to: sealed.end, verify: true };
+  const result = scanBlocks(scan, (block, bytes, at, offset) => {
+    if (content.firstAt === 0) content.firstAt = block.receivedAt;
+    content.lastAt = block.receivedAt;
+    content.lastCommit = block.commit;
+    eachFrame(block, bytes, at, (frame) => addFrame(content.ids, options, frame, offset - at));
+  });
+  if (result.reason !== "end") throw corrupt(folder, sealed.segment, result.end, "a block is not intact");
   if (content.firstAt === 0) content.firstAt = content.lastAt;
   return content;
 }
 
-function addFrame(
-  ids: WordList,
-  streams: StreamTable,
-  frame: FrameView,
-  place: { segment: number; shift: number },
-): void {
+function addFrame(ids: WordList, { streams, sealed, isStored }: SidecarSource, frame: FrameView, shift: number): void {
   const state = streams.ensure(frame.tenantId, frame.partition);
-  const offset = frame.at + place.shift;
+  const offset = frame.at + shift;
   streams.hash.digest(state.tenant.eventIds, frame.eventId);
   ids.push(streams.hash.hi, streams.hash.lo, offset >>> 3);
   const key = frame.idempotencyKey;
@@ -144,13 +150,11 @@ function addFrame(
     streams.hash.digest(state.tenant.keys, key);
     ids.push(streams.hash.hi, streams.hash.lo, offset >>> 3);
   }
-  streams.record(state, {
-    segment: place.segment,
-    sequence: frame.sequence,
-    bodyOffset: frame.bodyAt + place.shift,
-    bodyLength: frame.bodyLength,
-  });
-  state.end = frame.sequence + 1;
+  const { sequence, bodyAt, bodyLength } = frame;
+  if (isStored?.(state.key, sequence) === false) return;
+  streams.record(state, { segment: sealed.segment, sequence, bodyOffset: bodyAt + shift, bodyLength });
+  if (isStored === undefined) state.end = sequence + 1;
+  else state.bytes -= bodyLength;
 }
 
 function sortIds({ words }: WordList): SegmentIds {
@@ -174,6 +178,7 @@ function encodeStreams(streams: StreamTable, segment: number) {
   const sorted = Array.from(order, (i) => states[i] as StreamState);
   const names = Buffer.from(sorted.map((state) => state.key).join(""), "latin1");
   const records = Buffer.alloc(sorted.length * STREAM_RECORD_BYTES);
+  const bytes = Buffer.alloc(sorted.length * BYTES_RECORD_BYTES);
   const index = new WordList();
   let nameOffset = 0;
   sorted.forEach((state, i) => {
@@ -187,6 +192,7 @@ function encodeStreams(streams: StreamTable, segment: number) {
     records.writeUInt32LE((index.length * 4) / INDEX_RECORD_BYTES, at + 20);
     records.writeUInt32LE(nameOffset, at + 24);
     records.writeUInt32LE(state.key.length, at + 28);
+    bytes.writeDoubleLE(state.bytes, i * BYTES_RECORD_BYTES);
     if (run !== undefined) index.pushAll(run.places);
     nameOffset += state.key.length;
   });
@@ -196,6 +202,7 @@ function encodeStreams(streams: StreamTable, segment: number) {
     nameBytes: names.length,
     directory: Buffer.concat([records, names]),
     index: asBytes(index.words),
+    bytes,
   };
 }
 

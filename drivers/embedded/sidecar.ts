@@ -10,15 +10,36 @@ import { crc32 } from "node:zlib";
  *     streams  hi u32 · lo u32 · first sequence f64 · count u32 · index start u32 · name offset u32 · name length u32
  *     names    stream keys, Latin-1
  *     index    body offset u32 · body length u32, by stream, in order
+ *     bytes    bytes of all bodies of a stream so far f64, in the order of `streams`
  *
  * `streams` holds every stream known when the segment was sealed, also those without an entry in it:
  * the newest sidecar is the record of all ends, and a stream's segment is found by binary search.
+ *
+ * A segment that was compacted has no sidecar beside it: it follows its blocks, in the same file, so that both
+ * change in one step; 16 bytes at the end tell where it begins (f64), a mark, and their checksum.
  */
 export const SIDECAR_HEADER_BYTES = 128;
 export const ID_RECORD_BYTES = 12;
 export const STREAM_RECORD_BYTES = 32;
 export const INDEX_RECORD_BYTES = 8;
+export const BYTES_RECORD_BYTES = 8;
 const MAGIC = 0x31_49_47_50;
+export const FOOTER_BYTES = 16;
+const FOOTER_MAGIC = 0x31_43_47_50;
+
+export function encodeFooter(base: number): Buffer {
+  const bytes = Buffer.alloc(FOOTER_BYTES);
+  bytes.writeDoubleLE(base, 0);
+  bytes.writeUInt32LE(FOOTER_MAGIC, 8);
+  bytes.writeUInt32LE(crc32(bytes.subarray(0, 12)), 12);
+  return bytes;
+}
+
+/** Where the sidecar begins; undefined when these bytes are no footer. */
+export function decodeFooter(bytes: Buffer): number | undefined {
+  const isFooter = bytes.readUInt32LE(8) === FOOTER_MAGIC && bytes.readUInt32LE(12) === crc32(bytes.subarray(0, 12));
+  return isFooter ? bytes.readDoubleLE(0) : undefined;
+}
 
 export interface SidecarHeader {
   readonly segment: number;
@@ -27,7 +48,8 @@ export interface SidecarHeader {
   readonly lastCommit: number;
   readonly firstAt: number;
   readonly lastAt: number;
-  readonly frames: number;
+  /** Entries that the index of frames finds. */
+  readonly indexed: number;
   readonly ids: number;
   readonly idSlack: number;
   readonly streams: number;
@@ -35,6 +57,8 @@ export interface SidecarHeader {
   readonly nameBytes: number;
   /** Checksum of streams and names. */
   readonly streamsCrc: number;
+  /** Checksum of the section of bytes; 0 where there is none: a sidecar that was made before there was. */
+  readonly bytesCrc: number;
 }
 
 export interface SidecarLayout {
@@ -42,13 +66,19 @@ export interface SidecarLayout {
   readonly streamsAt: number;
   readonly namesAt: number;
   readonly indexAt: number;
+  readonly bytesAt: number;
+  readonly end: number;
 }
 
-export function layoutOf(header: SidecarHeader): SidecarLayout {
-  const idsAt = SIDECAR_HEADER_BYTES;
+/** `base`: where the sidecar begins in its file. */
+export function layoutOf(header: SidecarHeader, base: number): SidecarLayout {
+  const idsAt = base + SIDECAR_HEADER_BYTES;
   const streamsAt = idsAt + header.ids * ID_RECORD_BYTES;
   const namesAt = streamsAt + header.streams * STREAM_RECORD_BYTES;
-  return { idsAt, streamsAt, namesAt, indexAt: namesAt + header.nameBytes };
+  const indexAt = namesAt + header.nameBytes;
+  const bytesAt = indexAt + header.indexed * INDEX_RECORD_BYTES;
+  const end = bytesAt + (header.bytesCrc === 0 ? 0 : header.streams * BYTES_RECORD_BYTES);
+  return { idsAt, streamsAt, namesAt, indexAt, bytesAt, end };
 }
 
 export function encodeHeader(header: SidecarHeader): Buffer {
@@ -60,13 +90,14 @@ export function encodeHeader(header: SidecarHeader): Buffer {
   bytes.writeDoubleLE(header.lastAt, 24);
   const words = [
     header.end / 8,
-    header.frames,
+    header.indexed,
     header.ids,
     header.idSlack,
     header.streams,
     header.streamSlack,
     header.nameBytes,
     header.streamsCrc,
+    header.bytesCrc,
   ];
   words.forEach((word, i) => {
     bytes.writeUInt32LE(word, 32 + 4 * i);
@@ -86,14 +117,20 @@ export function decodeHeader(bytes: Buffer, segment: number): SidecarHeader | un
     firstAt: bytes.readDoubleLE(16),
     lastAt: bytes.readDoubleLE(24),
     end: word(0) * 8,
-    frames: word(1),
+    indexed: word(1),
     ids: word(2),
     idSlack: word(3),
     streams: word(4),
     streamSlack: word(5),
     nameBytes: word(6),
     streamsCrc: word(7),
+    bytesCrc: word(8),
   };
+}
+
+/** Of a section that may be missing: never 0 where there is one. */
+export function checksumOf(section: Buffer): number {
+  return section.length === 0 ? 0 : crc32(section) || 1;
 }
 
 /** Indexes in order of `keys`: a radix sort, 16 bits at a time. */

@@ -112,6 +112,11 @@ export class SimDisk implements Disk {
     return this.fileOf(file).live.length;
   }
 
+  sizeOf(path: string): number {
+    this.mustLive();
+    return this.entries.get(path)?.live.length ?? 0;
+  }
+
   sync(file: number): void {
     const synced = this.fileOf(file);
     synced.durable = Buffer.from(synced.live);

@@ -1,7 +1,7 @@
 import { open, type RootDatabase } from "lmdb";
 import { PulseGateError } from "../../core/canonical/errors.ts";
 import { type GroupCount, groupsOf } from "../../core/ingestion/dead-letters.ts";
-import { amended, freshState, settled } from "../../core/ingestion/lane-state.ts";
+import { amended, freshState, passingOver, settled } from "../../core/ingestion/lane-state.ts";
 import {
   type AmendedOutcome,
   type Amendment,
@@ -17,6 +17,7 @@ import {
   laneKey,
   type LaneState,
   type LetterId,
+  type PassedOver,
   type Recount,
   type Redriven,
   type Settlement,
@@ -26,7 +27,9 @@ import {
   type StreamKey,
   streamKey,
 } from "../../core/ingestion/log.ts";
+import { controlStoreOf } from "./control-store.ts";
 import { ErasureStore } from "./erasures.ts";
+import { plainLane, tenantRange } from "./lane-rows.ts";
 import { LetterStore } from "./letters.ts";
 import type { Scrub } from "./scrub.ts";
 
@@ -34,7 +37,6 @@ const FORGET_AT_ONCE = 1_000;
 
 type Stamp = Pick<Amendment, "at" | "job" | "configRevision">;
 type LaneRow = { readonly lane: LaneId; readonly state: LaneState };
-type StoredControl = { readonly value: unknown; readonly version: number };
 
 /** How the log was closed: where its blocks end. Absent after a crash. */
 export interface CleanEnd {
@@ -56,7 +58,6 @@ export class StateStore {
   private readonly letters: LetterStore;
   private readonly amendments;
   private readonly forgotten;
-  private readonly controls;
   private readonly meta;
 
   constructor(path: string) {
@@ -68,9 +69,8 @@ export class StateStore {
     this.amendments = this.env.openDB<Amendment, [string, number]>({ name: "amendments" });
     this.forgotten = this.env.openDB<LaneState, string>({ name: "forgotten" });
     this.erasures = new ErasureStore(this.env, (action) => this.write(action));
-    this.controls = this.env.openDB<StoredControl, string>({ name: "control" });
     this.meta = this.env.openDB<unknown, string>({ name: "meta" });
-    this.control = this.controlStore();
+    this.control = controlStoreOf(this.env, (action) => this.write(action));
   }
 
   /** Takes the slots over: their older claims are fenced from now on. */
@@ -212,8 +212,28 @@ export class StateStore {
     return this.write(() => {
       const letters = this.lanesOf(stream).flatMap((lane) => sequences.map((sequence) => ({ lane, sequence })));
       const gone = letters.filter((letter) => this.amend(letter, { type: "erased" }, { at }));
+      for (const lane of this.lanesOf(stream)) this.letters.forgetMessages(laneKey(lane));
+      void this.meta.put("erased", true);
       return { events: this.erasures.note(scrubs), deadLetters: gone.length };
     });
+  }
+
+  passOver(
+    stream: Stream,
+    before: number,
+    stamp: { readonly at: number; readonly reason: string },
+  ): Promise<readonly PassedOver[]> {
+    return this.write(() =>
+      this.lanesOf(stream).flatMap((lane) => {
+        const key = laneKey(lane);
+        const state = this.loadLane(lane);
+        const settlement = state && passingOver(state, before, stamp);
+        if (state === undefined || settlement === undefined) return [];
+        void this.laneRows.put(key, { lane, state: settled(state, settlement) });
+        void this.settlements.put([key, settlement.to], settlement);
+        return [{ lane, events: settlement.to - settlement.from }];
+      }),
+    );
   }
 
   private lanesOf(stream: Stream): LaneId[] {
@@ -312,6 +332,22 @@ export class StateStore {
     }
   }
 
+  /** Free pages may hold what was erased. */
+  get holdsErased(): boolean {
+    return this.meta.get("erased") === true;
+  }
+
+  async putHoldsErased(holds: boolean): Promise<void> {
+    await this.write(() => {
+      void (holds ? this.meta.put("erased", true) : this.meta.remove("erased"));
+    });
+  }
+
+  /** Writes all that it holds, and nothing that it freed, to a file in this folder, durably. */
+  async copyTo(folder: string): Promise<void> {
+    await this.env.backup(folder, true);
+  }
+
   /** How the log was closed; undefined after a crash. */
   cleanEnd(): CleanEnd | undefined {
     return this.meta.get("clean") as CleanEnd | undefined;
@@ -347,48 +383,9 @@ export class StateStore {
       );
     }
   }
-
-  private controlStore(): ControlStore {
-    const { controls } = this;
-    const check = (key: string, version: number): void => {
-      const current = controls.get(key)?.version ?? 0;
-      if (current !== version)
-        throw new PulseGateError("version_conflict", `"${key}" is at version ${current}, not ${version}.`);
-    };
-    return {
-      get: async (key) => controls.get(key),
-      put: (key, value, version) =>
-        this.write(() => {
-          check(key, version);
-          void controls.put(key, { value, version: version + 1 });
-          return version + 1;
-        }),
-      remove: (key, version) =>
-        this.write(() => {
-          check(key, version);
-          void controls.remove(key);
-        }),
-      list: async (prefix) => [
-        ...controls
-          .getRange({ start: prefix, end: `${prefix}\uffff` })
-          .map(({ key, value }) => ({ key, value: value.value, version: value.version })),
-      ],
-    };
-  }
 }
 
 export const ALL_SLOTS: readonly number[] = Array.from({ length: SLOT_COUNT }, (_, slot) => slot);
-
-function plainLane(lane: LaneId): LaneId {
-  const { stream, sink, job } = lane;
-  const plain = { stream: { tenantId: stream.tenantId, partition: stream.partition }, sink };
-  return job === undefined ? plain : { ...plain, job };
-}
-
-/** Keys of one tenant: "/" is followed by "0" in ASCII. */
-function tenantRange(tenantId: string | undefined): { start?: string; end?: string } {
-  return tenantId === undefined ? {} : { start: `${tenantId}/`, end: `${tenantId}0` };
-}
 
 function fenced(key: string, why: string): PulseGateError {
   return new PulseGateError("fenced", `Lane ${key}: ${why}.`);

@@ -6,6 +6,8 @@ import type { LogIdentity } from "./folder.ts";
 export interface Run {
   readonly segment: number;
   readonly first: number;
+  /** Of all entries of the stream before these. */
+  readonly bytesBefore: number;
   /** For each entry: where its body starts in the segment, how long it is. */
   readonly places: number[];
 }
@@ -17,6 +19,8 @@ export interface SealedRun {
   readonly count: number;
   /** Of its first entry, in the sidecar's index of frames. */
   readonly indexStart: number;
+  /** Of all entries of the stream up to the end of these. */
+  readonly bytesThrough: number;
 }
 
 export class StreamState {
@@ -29,12 +33,16 @@ export class StreamState {
   readonly tenant: TenantState;
   /** One past the last durable sequence. */
   end = 0;
+  /** Of all bodies that the stream ever had. */
+  bytes = 0;
   /** The sequence to be given out next: ahead of `end` while a commit is under way. */
   next = 0;
   /** Oldest first; emptied as sidecars take over. */
   readonly runs: Run[] = [];
   /** Where the last read found itself among the sealed segments. */
   lastSealed: SealedRun | undefined;
+  /** Version of the files that it was found in. */
+  lastSealedIn = 0;
 
   constructor(tenant: TenantState, stream: Stream, hash: { readonly hi: number; readonly lo: number }) {
     this.tenant = tenant;
@@ -85,11 +93,19 @@ export class StreamTable {
   }
 
   /** Takes the streams up where a sidecar says that they ended. */
-  load(directory: readonly { readonly key: StreamKey; readonly first: number; readonly count: number }[]): void {
-    for (const { key, first, count } of directory) {
+  load(
+    directory: readonly {
+      readonly key: StreamKey;
+      readonly first: number;
+      readonly count: number;
+      readonly bytesThrough: number;
+    }[],
+  ): void {
+    for (const { key, first, count, bytesThrough } of directory) {
       const slash = key.lastIndexOf("/");
       const state = this.ensure(key.slice(0, slash), Number(key.slice(slash + 1)));
       state.end = state.next = first + count;
+      state.bytes = bytesThrough;
     }
   }
 
@@ -101,11 +117,12 @@ export class StreamTable {
     const { runs } = state;
     let run = runs.length === 0 ? undefined : runs[runs.length - 1];
     if (run === undefined || run.segment !== entry.segment) {
-      run = { segment: entry.segment, first: entry.sequence, places: [] };
+      run = { segment: entry.segment, first: entry.sequence, bytesBefore: state.bytes, places: [] };
       runs.push(run);
       this.touch(entry.segment, state);
     }
     run.places.push(entry.bodyOffset, entry.bodyLength);
+    state.bytes += entry.bodyLength;
   }
 
   private touch(segment: number, state: StreamState): void {
@@ -129,6 +146,7 @@ export class StreamTable {
       const run = state.runs.at(-1);
       if (run?.segment !== segment) continue;
       state.end = run.first;
+      state.bytes = run.bytesBefore;
       state.runs.pop();
     }
     this.touched.delete(segment);

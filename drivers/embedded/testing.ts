@@ -39,7 +39,12 @@ export class SteppedClock implements Clock {
 
 export const quietLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
-export const noMetrics: LogMetrics = { commit() {}, dedup() {}, failed() {}, alarm() {} };
+export const noMetrics: LogMetrics = {
+  commit() {},
+  dedup() {},
+  failed() {},
+  alarm() {},
+};
 
 /** A fresh entry; `payloadBytes` makes it larger. */
 export function entryOf(tenantId: string, eventId: string, payloadBytes = 10): AppendEntry {

@@ -10,6 +10,8 @@ export interface TrimmerOptions {
   readonly folder: LogFolder;
   readonly files: LogFiles;
   readonly progress: SharedProgress;
+  /** Nothing may be removed now. */
+  readonly isHeld: () => boolean;
   /** Deduplication still needs the events of this segment to tell a repeat from a conflict. */
   readonly isNeeded: (segment: { readonly number: number; readonly lastAt: number }) => boolean;
   /** A segment is gone: with it all entries before these ends, by stream. */
@@ -32,16 +34,27 @@ export class Trimmer {
     this.options = options;
   }
 
-  mark(stream: Stream, before: number): void {
+  /** What is let go of, whether it is still there or not. */
+  markOf(stream: Stream): number {
+    return this.marks.get(streamKey(stream)) ?? 0;
+  }
+
+  get allMarks(): ReadonlyMap<StreamKey, number> {
+    return this.marks;
+  }
+
+  /** Whether that is more than before. */
+  mark(stream: Stream, before: number): boolean {
     const key = streamKey(stream);
-    if (before <= (this.marks.get(key) ?? 0)) return;
+    if (before <= (this.marks.get(key) ?? 0)) return false;
     this.marks.set(key, before);
+    return true;
   }
 
   /** Removes what can go; the oldest segment removed and all before it. */
   run(): void {
-    const { progress } = this.options;
-    while (progress.firstSegment <= progress.sidecarThrough && this.canGo(progress.firstSegment))
+    const { progress, isHeld } = this.options;
+    while (!isHeld() && progress.firstSegment <= progress.sidecarThrough && this.canGo(progress.firstSegment))
       this.remove(progress.firstSegment);
   }
 

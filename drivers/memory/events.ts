@@ -137,6 +137,23 @@ export class EventTable {
     return true;
   }
 
+  storedBytes(stream: Stream): number {
+    const entries = this.#streams.get(streamKey(stream))?.entries ?? [];
+    return entries.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  }
+
+  seekBytes(stream: Stream, bytes: number): number {
+    const stored = this.#streams.get(streamKey(stream));
+    if (stored === undefined) return 0;
+    let [sequence, left] = [stored.end, bytes];
+    for (const entry of stored.entries.toReversed()) {
+      left -= entry.bytes.length;
+      if (left < 0) break;
+      sequence = entry.sequence;
+    }
+    return sequence;
+  }
+
   trim(stream: Stream, before: number): void {
     const stored = this.#streams.get(streamKey(stream));
     if (stored === undefined) return;

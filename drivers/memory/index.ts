@@ -11,6 +11,7 @@ import {
   type DeadLetterGroup,
   type DeadLetterQuery,
   type DeadLetterRange,
+  type DiskUse,
   type Erased,
   type ErasingLog,
   type IngestionLog,
@@ -19,6 +20,7 @@ import {
   type LaneState,
   type LetterId,
   type LogEntry,
+  type PassedOver,
   type Position,
   type ReadLimits,
   type Recount,
@@ -210,6 +212,27 @@ export class MemoryLog implements IngestionLog, ErasingLog {
 
   async trim(stream: Stream, before: number): Promise<void> {
     await this.#call(() => this.#parts.events.trim(stream, before));
+  }
+
+  passOver(
+    stream: Stream,
+    before: number,
+    stamp: { readonly at: number; readonly reason: string },
+  ): Promise<readonly PassedOver[]> {
+    const { events, lanes } = this.#parts;
+    return this.#write(() => lanes.passOver(stream, Math.min(before, events.bounds(stream).end), stamp));
+  }
+
+  storedBytes(stream: Stream): Promise<number> {
+    return this.#call(() => this.#parts.events.storedBytes(stream));
+  }
+
+  seekBytes(stream: Stream, bytes: number): Promise<number> {
+    return this.#call(() => this.#parts.events.seekBytes(stream, bytes));
+  }
+
+  async diskUse(): Promise<DiskUse | undefined> {
+    return undefined;
   }
 
   erase(stream: Stream, sequences: readonly number[], at: number): Promise<Erased> {

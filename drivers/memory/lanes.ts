@@ -1,6 +1,6 @@
 import { PulseGateError } from "../../core/canonical/errors.ts";
 import { type GroupCount, groupsOf, isAskedFor } from "../../core/ingestion/dead-letters.ts";
-import { amended, freshState, settled } from "../../core/ingestion/lane-state.ts";
+import { amended, freshState, passingOver, settled } from "../../core/ingestion/lane-state.ts";
 import {
   type AmendedOutcome,
   type Amendment,
@@ -12,6 +12,7 @@ import {
   type LaneId,
   type LaneState,
   type LetterId,
+  type PassedOver,
   type Recount,
   type Redriven,
   type Settlement,
@@ -97,6 +98,18 @@ export class LaneTable {
 
   discard(letters: readonly LetterId[], { at, reason }: { readonly at: number; readonly reason: string }): number {
     return letters.filter((letter) => this.#amend(letter, { type: "filtered", reason }, { at })).length;
+  }
+
+  passOver(stream: Stream, before: number, stamp: { readonly at: number; readonly reason: string }): PassedOver[] {
+    const passed: PassedOver[] = [];
+    for (const stored of this.#lanes.values()) {
+      const settlement = passingOver(stored.state, before, stamp);
+      if (streamKey(stored.lane.stream) !== streamKey(stream) || settlement === undefined) continue;
+      stored.state = settled(stored.state, settlement);
+      stored.settlements.push(settlement);
+      passed.push({ lane: stored.lane, events: settlement.to - settlement.from });
+    }
+    return passed;
   }
 
   /** How many dead letters went; those of these events that come later will go, too. */

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe } from "vitest";
+import { erasureConformance } from "../../tests/conformance/log-erasure.ts";
 import { logConformance } from "../../tests/conformance/log.ts";
 import type { LogUnderTest } from "../../tests/conformance/log-under-test.ts";
 import { redisServers, startTestRedis, type TestRedis } from "../../tests/helpers/redis.ts";
@@ -17,7 +18,9 @@ for (const { name, binary } of redisServers()) {
     });
     afterAll(() => redis.stop());
 
-    logConformance(name, () => openOn(redis, { prefix: `pg-${randomUUID()}`, clock: new SteppedClock() }));
+    const open = () => openOn(redis, { prefix: `pg-${randomUUID()}`, clock: new SteppedClock() });
+    logConformance(name, open);
+    erasureConformance(name, open);
   });
 
   describe(`cluster: ${name}`, () => {

@@ -71,6 +71,11 @@ export class Keys {
     return this.at(shardOf(stream.tenantId), `e:${streamKey(stream)}`);
   }
 
+  /** Sorted set by sequence: what is left of erased events. */
+  erased(stream: Stream): string {
+    return this.at(shardOf(stream.tenantId), `z:${streamKey(stream)}`);
+  }
+
   ids(tenantId: string): string {
     return this.at(shardOf(tenantId), `i:${tenantId}`);
   }

@@ -8,6 +8,7 @@ import {
   laneKey,
   type LaneState,
   type LetterId,
+  type PassedOver,
   type Recount,
   type Redriven,
   type Settlement,
@@ -19,7 +20,7 @@ import { type Argument, type Client, listOf, type Reply, textOf } from "./client
 import type { DurableWriter } from "./durable.ts";
 import { ALL_SHARDS, type Keys, laneKeyList, shardOf } from "./keys.ts";
 import { letterArgs } from "./letter-format.ts";
-import { COMMIT, DISCARD, LOAD_LANE, OPEN_LANE, SNAPSHOT } from "./lua-lanes.ts";
+import { COMMIT, DISCARD, LOAD_LANE, OPEN_LANE, PASS_OVER, SNAPSHOT } from "./lua-lanes.ts";
 
 export interface LanesOptions {
   readonly client: Client;
@@ -110,7 +111,10 @@ export class Lanes {
     const counters = countersOf(settlement);
     await client.run(
       COMMIT,
-      [keys.id(shard), keys.fences(shard), ...laneKeyList(keys.lane(lane)), ...others.keyList()],
+      [
+        ...[keys.id(shard), keys.fences(shard), ...laneKeyList(keys.lane(lane)), ...others.keyList()],
+        keys.erased(lane.stream),
+      ],
       [
         ...[logId(), claim.slot, claim.epoch, key, settlement.from, settlement.to, JSON.stringify(settlement)],
         historyOf(claim, shard),
@@ -154,6 +158,22 @@ export class Lanes {
       discarded += Number(await writer.run(DISCARD, [keys.id(shard), ...others.keyList()], [logId(), ...args]));
     }
     return discarded;
+  }
+
+  async passOver(
+    stream: Stream,
+    before: number,
+    { at, reason }: { readonly at: number; readonly reason: string },
+  ): Promise<PassedOver[]> {
+    const { client, keys, logId } = this.options;
+    const shard = shardOf(stream.tenantId);
+    const passed: PassedOver[] = [];
+    for (const lane of await this.ofStream(stream)) {
+      const names = [keys.id(shard), keys.streams(shard), ...laneKeyList(keys.lane(lane))];
+      const events = Number(await client.run(PASS_OVER, names, [logId(), streamKey(stream), before, reason, at]));
+      if (events > 0) passed.push({ lane, events });
+    }
+    return passed;
   }
 
   /** The settlements are read in pages up to the cursor of one moment: what lies before it changes by a trim alone. */

@@ -10,11 +10,14 @@ import {
   type DeadLetterGroup,
   type DeadLetterQuery,
   type DeadLetterRange,
+  type DiskUse,
+  type Erased,
   type LaneCommit,
   type LaneId,
   type LaneState,
   type LetterId,
   type LogEntry,
+  type PassedOver,
   type Position,
   type ReadLimits,
   type Recount,
@@ -27,6 +30,7 @@ import { Leases } from "./claims.ts";
 import { Client } from "./client.ts";
 import { RedisControl } from "./control.ts";
 import { DurableWriter } from "./durable.ts";
+import { eraseEvents } from "./eraser.ts";
 import { Guard } from "./guard.ts";
 import { openIdentity } from "./identity.ts";
 import { Keys } from "./keys.ts";
@@ -248,8 +252,35 @@ class OpenRedisLog implements RedisLog {
     return this.reader.knownStreams();
   }
 
+  passOver(
+    stream: Stream,
+    before: number,
+    stamp: { readonly at: number; readonly reason: string },
+  ): Promise<readonly PassedOver[]> {
+    return this.lanesOf.passOver(stream, before, stamp);
+  }
+
+  storedBytes(stream: Stream): Promise<number> {
+    return this.reader.storedBytes(stream);
+  }
+
+  seekBytes(stream: Stream, bytes: number): Promise<number> {
+    return this.reader.seekBytes(stream, bytes);
+  }
+
+  /** Its memory and its files are Redis's own to bound and to tell. */
+  async diskUse(): Promise<DiskUse | undefined> {
+    return undefined;
+  }
+
   trim(stream: Stream, before: number): Promise<void> {
     return this.trimmer.trim(stream, before);
+  }
+
+  erase(stream: Stream, sequences: readonly number[], at: number): Promise<Erased> {
+    const { client, keys, id } = this.parts;
+    const lanesOf = (of: Stream) => this.lanesOf.ofStream(of);
+    return eraseEvents({ client, keys, logId: () => id, reader: this.reader, lanesOf }, { stream, sequences, at });
   }
 
   async acceptLoss(): Promise<AcceptedLoss> {

@@ -37,7 +37,8 @@ local function verdict(record, hash, own, isKey, eventId)
   local p, q, t, rest = string.match(string.sub(record, 17), '^(%d+) (%d+) (%d+) (.*)$')
   local first = eventId
   if isKey then first = rest end
-  if string.sub(record, 1, 16) == hash then return 'd ' .. p .. ' ' .. q .. ' ' .. t .. ' ' .. first end
+  local known = string.sub(record, 1, 16)
+  if known == hash or known == string.rep('\\0', 16) then return 'd ' .. p .. ' ' .. q .. ' ' .. t .. ' ' .. first end
   if isKey or (own ~= '' and own == rest) then return 'k ' .. first end
   return 'i ' .. first
 end
@@ -111,7 +112,7 @@ return string.format('%.0f', low)
 
 /**
  * Lets entries go together with what is known of their ids, but for those that are still to be recognised.
- * KEYS: shard's id, entries, streams, ids, keys, expiring. ARGV: log id, stream key, before, now, window, tenant,
+ * KEYS: shard's id, entries, streams, ids, keys, expiring, erased. ARGV: log id, stream key, before, now, window, tenant,
  * partition; of each entry: sequence, time, event id, key.
  */
 export const TRIM = new Script(`
@@ -134,6 +135,7 @@ for at = 8, #ARGV, 4 do
 end
 if before > tonumber(first) then
   redis.call('XTRIM', KEYS[2], 'MINID', '=', string.format('%.0f', before + 1))
+  redis.call('ZREMRANGEBYSCORE', KEYS[7], '-inf', '(' .. string.format('%.0f', before))
   redis.call('HSET', KEYS[3], ARGV[2], stop .. ' ' .. string.format('%.0f', before) .. ' ' .. last)
 end
 return 1

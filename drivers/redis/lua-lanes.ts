@@ -4,7 +4,7 @@ import { Script } from "./client.ts";
 export const LANE_KEYS = 8;
 
 /** Dead letters of the lane whose keys begin at `base`. A letter's text begins with its kind and a line's end. */
-const LETTERS = `
+export const LETTERS = `
 local function padded(sequence) return string.rep('0', 15 - #sequence) .. sequence end
 local function removed(base, sequence)
   local blob = redis.call('ZRANGEBYSCORE', KEYS[base + 2], sequence, sequence)[1]
@@ -44,7 +44,8 @@ end
 `;
 
 /**
- * One commit. KEYS: shard's id, fences; the lane; other lanes. ARGV: log id, slot, epoch, lane key, from, to,
+ * One commit. KEYS: shard's id, fences; the lane; other lanes; erased events of the lane's
+ * stream. ARGV: log id, slot, epoch, lane key, from, to,
  * settlement, history (empty: not compared), counters; of each counter: name, events; letters; of each letter: sequence, received, died, info,
  * text; redriven; of each: lane (1 is the first of the others), sequence, counter, record, or with the counter
  * `letter` what a letter has.
@@ -73,6 +74,11 @@ local letters = tonumber(ARGV[at])
 at = at + 1
 for i = 1, letters do
   put(3, at)
+  local gone = redis.call('ZRANGEBYSCORE', KEYS[#KEYS], ARGV[at], ARGV[at])[1]
+  if gone then
+    local record = '{"sequence":' .. ARGV[at] .. ',"outcome":{"type":"erased"},"at":' .. string.match(gone, '^%d+ (%d+)') .. '}'
+    amended(3, ARGV[at], 'erased', record)
+  end
   at = at + 5
 end
 local redriven = tonumber(ARGV[at])
@@ -98,6 +104,20 @@ for at = 2, #ARGV, 4 do
   if amended(2 + ${LANE_KEYS} * tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]) then gone = gone + 1 end
 end
 return gone
+`);
+
+/** KEYS: shard's id, streams, then the lane. ARGV: log id, stream key, before, reason, now. How many events were passed over. */
+export const PASS_OVER = new Script(`
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return redis.error_reply('PGLOST ' .. KEYS[1] .. ' is gone') end
+local stop = tonumber(string.match(redis.call('HGET', KEYS[2], ARGV[2]) or '0 0 0', '^%d+'))
+local cursor = tonumber(redis.call('HGET', KEYS[3], 'cursor') or '-1')
+local before = math.min(tonumber(ARGV[3]), stop)
+if cursor < 0 or cursor >= before then return 0 end
+local from, to = string.format('%.0f', cursor), string.format('%.0f', before)
+redis.call('HSET', KEYS[3], 'cursor', to)
+redis.call('HINCRBY', KEYS[3], 'f:' .. ARGV[4], string.format('%.0f', before - cursor))
+redis.call('XADD', KEYS[4], to .. '-0', 's', '{"from":' .. from .. ',"to":' .. to .. ',"exceptions":[{"from":' .. from .. ',"to":' .. to .. ',"outcome":"filtered","reason":' .. cjson.encode(ARGV[4]) .. '}],"configRevision":0,"settledAt":' .. ARGV[5] .. '}')
+return before - cursor
 `);
 
 /** KEYS: shard's id, lanes, streams, the lane's state. ARGV: log id, lane key, lane, start, stream key. Its state. */

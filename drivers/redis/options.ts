@@ -1,5 +1,5 @@
 import type { Clock, Logger } from "../../core/environment.ts";
-import type { IngestionLog } from "../../core/ingestion/log.ts";
+import type { ErasingLog, IngestionLog } from "../../core/ingestion/log.ts";
 import type { LogMetrics } from "../../core/ingestion/metrics.ts";
 import type { ConnectOptions } from "./connect.ts";
 import type { AcceptedLoss } from "./repair.ts";
@@ -42,7 +42,7 @@ export interface RedisLogTools {
   readonly metrics: LogMetrics;
 }
 
-export interface RedisLog extends IngestionLog {
+export interface RedisLog extends IngestionLog, ErasingLog {
   handle(): RedisLogHandle;
   /** Gives up what Redis lost, by an operator's decision: ends the alarm, in the other processes within half a minute. */
   acceptLoss(): Promise<AcceptedLoss>;

@@ -11,6 +11,7 @@ import {
 import { type Client, listOf, type Reply, textOf } from "./client.ts";
 import { ALL_SHARDS, type Keys, shardOf } from "./keys.ts";
 import { SEEK } from "./lua-events.ts";
+import { keptEntry } from "./kept.ts";
 import { unpack } from "./payload.ts";
 
 export interface ReaderOptions {
@@ -26,6 +27,7 @@ const ENTRIES_MAX = 2_048;
 const EVENT_BYTES_GUESS = 1_024;
 const RECORD_HASH_BYTES = 16;
 const SIZES_MAX = 100_000;
+const SEEK_ERASED = 1_000;
 
 /** Reads streams. Everything that a script does not check is checked here: a log that was emptied is not an empty log. */
 export class StreamReader {
@@ -66,13 +68,14 @@ export class StreamReader {
     const { client, keys, onLost, logId } = this.options;
     const shard = shardOf(stream.tenantId);
     // One way there and back: the three are sent together.
-    const [id, meta, entries] = await Promise.all([
+    const [id, meta, entries, erased] = await Promise.all([
       client.call("GET", keys.id(shard)),
       client.call("HGET", keys.streams(shard), streamKey(stream)),
       client.call("XRANGE", keys.entries(stream), `${from + 1}-0`, "+", "COUNT", count),
+      this.erasedFrom(stream, from, count),
     ]);
     if (textOf(id) !== logId()) onLost(`${keys.id(shard)} is gone`);
-    const page = listOf(entries).map(entryOf);
+    const page = merged(listOf(entries).map(entryOf), erased).slice(0, count);
     const { first, end } = boundsOf(meta);
     // Asked for in that order: what the bounds name was there before the entries were read, or was trimmed since.
     if (page.length === 0 && Math.max(from, first) < end) await this.checkThere(stream, from);
@@ -97,10 +100,30 @@ export class StreamReader {
     this.sizes.set(streamKey(stream), mean > before ? mean : (before + mean) / 2);
   }
 
+  private async erasedFrom(stream: Stream, from: number, count: number): Promise<LogEntry[]> {
+    const { client, keys } = this.options;
+    const found = await client.call("ZRANGEBYSCORE", keys.erased(stream), from, "+inf", "LIMIT", 0, count);
+    return listOf(found).map((one) => keptEntry(one as Buffer));
+  }
+
+  /** Undefined when it is not stored. */
+  async entryAt(stream: Stream, sequence: number): Promise<LogEntry | undefined> {
+    const [entry] = await this.page(stream, sequence, 1);
+    return entry?.sequence === sequence ? entry : undefined;
+  }
+
   async seek(stream: Stream, receivedAt: number): Promise<number> {
     const { client, keys } = this.options;
     const names = [keys.entries(stream), keys.streams(shardOf(stream.tenantId))];
-    return Number(textOf(await client.run(SEEK, names, [streamKey(stream), receivedAt])));
+    let at = Number(textOf(await client.run(SEEK, names, [streamKey(stream), receivedAt])));
+    // The script does not see erased events: those before the time are passed over here.
+    for (let erased = await this.erasedFrom(stream, at, SEEK_ERASED); erased.length > 0; ) {
+      const next = erased.findIndex((entry, i) => entry.sequence !== at + i || entry.receivedAt >= receivedAt);
+      if (next !== -1) return at + next;
+      at += erased.length;
+      erased = await this.erasedFrom(stream, at, SEEK_ERASED);
+    }
+    return at;
   }
 
   async bounds(stream: Stream): Promise<StreamBounds> {
@@ -112,6 +135,17 @@ export class StreamReader {
     ]);
     if (textOf(id) !== logId()) onLost(`${keys.id(shard)} is gone`);
     return boundsOf(meta);
+  }
+
+  /** What Redis says that the entries take up, by a sample of them; more than their bytes. */
+  async storedBytes(stream: Stream): Promise<number> {
+    return Number((await this.options.client.call("MEMORY", "USAGE", this.options.keys.entries(stream))) ?? 0);
+  }
+
+  /** As if all entries were of one size. */
+  async seekBytes(stream: Stream, bytes: number): Promise<number> {
+    const [{ first, end }, stored] = await Promise.all([this.bounds(stream), this.storedBytes(stream)]);
+    return stored <= bytes ? first : end - Math.floor(((end - first) * bytes) / stored);
   }
 
   async find(tenantId: string, eventId: string): Promise<(Position & { readonly receivedAt: number }) | undefined> {
@@ -140,6 +174,11 @@ function boundsOf(meta: Reply): StreamBounds {
   if (meta === null) return { first: 0, end: 0 };
   const [end = 0, first = 0] = textOf(meta).split(" ").map(Number);
   return { first, end };
+}
+
+/** Both in order. */
+function merged(entries: LogEntry[], erased: readonly LogEntry[]): LogEntry[] {
+  return erased.length === 0 ? entries : [...entries, ...erased].sort((a, b) => a.sequence - b.sequence);
 }
 
 /** An entry's id is `sequence + 1 - received_at`; its bytes are stamped here, not in the log. */

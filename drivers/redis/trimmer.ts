@@ -57,7 +57,7 @@ export class Trimmer {
       args.push(sequence, receivedAt, event_id, idempotency_key);
     }
     const names = [keys.id(shard), keys.entries(stream), keys.streams(shard), keys.ids(tenantId)];
-    await client.run(TRIM, [...names, keys.idempotency(tenantId), keys.expiring(shard)], args);
+    await client.run(TRIM, [...names, keys.idempotency(tenantId), keys.expiring(shard), keys.erased(stream)], args);
     return next;
   }
 

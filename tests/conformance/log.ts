@@ -8,6 +8,7 @@ import { letterKindConformance } from "./log-letter-kinds.ts";
 import { deadLetterConformance } from "./log-letters.ts";
 import { modelConformance } from "./log-model.ts";
 import { readConformance } from "./log-read.ts";
+import { retentionConformance } from "./log-retention.ts";
 import type { LogUnderTest } from "./log-under-test.ts";
 
 /**
@@ -24,6 +25,7 @@ export function logConformance(name: string, open: () => Promise<LogUnderTest>):
     deadLetterConformance(open);
     letterKindConformance(open);
     jobConformance(open);
+    retentionConformance(open);
     modelConformance(open);
   });
 }

@@ -87,6 +87,7 @@ function portsOn(log: MemoryLog, running: Revision): AdminPorts {
     tokens: HOLDERS,
     reader: log,
     lanes: log,
+    storage: log,
     erase: log.erase.bind(log),
     control: log.control,
     revision: () => running,

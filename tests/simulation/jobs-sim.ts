@@ -3,7 +3,7 @@ import type { JobOrder, JobSpec } from "../../core/ingestion/jobs.ts";
 import type { Random } from "../../core/environment.ts";
 import type { LaneStore, LogReader } from "../../core/ingestion/log.ts";
 import type { TenantConfig } from "../../core/ingestion/revision.ts";
-import { trimOnce } from "../../app/retention.ts";
+import { trimOnce } from "../../core/ingestion/retention.ts";
 import { type MemoryFaults, type MemoryLog, openMemoryLog } from "../../drivers/memory/index.ts";
 import { createWorker, type LaneWorker } from "../../workers/worker.ts";
 import { SimClock, seededRandom } from "../helpers/sim-clock.ts";
@@ -201,7 +201,10 @@ class JobSimulation {
     const [log, control, clock] = [this.#log, this.#control, this.#clock];
     return this.#try(async () => {
       const held = (await control.unended()).filter(({ state }) => state !== "planned");
-      await trimOnce({ log, jobs: () => control.unended(), retentionMs: RETENTION_MS, clock });
+      await trimOnce({
+        ...{ log, jobs: () => control.unended(), now: clock.now(), stored: () => {}, dropped: () => {} },
+        rule: () => ({ ageMs: RETENTION_MS, whenFull: "refuse" }),
+      });
       for (const { id, lanes } of held) {
         for (const { lane, of, from, to } of lanes) {
           if (of !== undefined) continue;

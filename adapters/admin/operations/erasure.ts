@@ -1,5 +1,4 @@
 import { z } from "zod";
-import { PulseGateError } from "../../../core/canonical/errors.ts";
 import { type Chosen, chooseEvents, eraseEvents } from "../../../core/ingestion/erasure.ts";
 import { ConditionError } from "../../../core/router/condition.ts";
 import { changeAudited } from "../change.ts";
@@ -44,10 +43,8 @@ const eraseOperation = operation({
   scope: "tenant",
   body: Body,
   response: z.strictObject({ selected: z.int(), erased: z.int(), dead_letters: z.int() }),
-  errors: ["not_found", "conflict"],
+  errors: ["not_found"],
   handle: async (call, ports) => {
-    const { erase } = ports;
-    if (erase === undefined) throw new PulseGateError("conflict", "the log of this driver can't erase events yet");
     const tenant = findTenant(ports, param(call, "tenant"));
     const { ids, subject, filter, received_from: receivedFrom, received_to: receivedTo, dry_run, reason } = call.body;
     const streams = Array.from({ length: tenant.partitions }, (_, partition) => ({ tenantId: tenant.id, partition }));
@@ -65,7 +62,7 @@ const eraseOperation = operation({
       // Neither the value nor the condition: they may be the very thing that is to be forgotten.
       before: { ids, subject: subject?.path, filtered: filter !== undefined, selected },
       make: async () => {
-        const { events, deadLetters } = await eraseEvents({ erase }, { chosen, at: ports.clock.now() });
+        const { events, deadLetters } = await eraseEvents(ports, { chosen, at: ports.clock.now() });
         await ports.workers.reread(tenant.id);
         return {
           body: { selected, erased: events, dead_letters: deadLetters },

@@ -7,6 +7,7 @@ import { EVENT_OPERATIONS } from "./events.ts";
 import { JOB_OPERATIONS } from "./jobs.ts";
 import { KEY_OPERATIONS } from "./keys.ts";
 import { LANE_OPERATIONS } from "./lanes.ts";
+import { STORAGE_OPERATIONS } from "./storage.ts";
 import { TENANT_OPERATIONS } from "./tenants.ts";
 import { TRIAL_OPERATIONS } from "./trials.ts";
 
@@ -20,6 +21,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...JOB_OPERATIONS,
   ...EVENT_OPERATIONS,
   ...ERASURE_OPERATIONS,
+  ...STORAGE_OPERATIONS,
   ...AUDIT_OPERATIONS,
   ...TRIAL_OPERATIONS,
 ] as readonly unknown[] as readonly Operation[];

@@ -1,0 +1,35 @@
+import { mkdirSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import type { Logger } from "../../core/environment.ts";
+import { realDisk } from "./disk.ts";
+import { StateStore } from "./state.ts";
+
+/**
+ * Opens the state; writes it anew before, if something was erased since it last was: LMDB does not overwrite what
+ * it frees, so a removed dead letter may lie in free pages. The copy takes the place of the file in one step.
+ */
+export async function openState(path: string, logger: Logger): Promise<StateStore> {
+  const copy = `${path}.copy`;
+  rmSync(copy, { recursive: true, force: true });
+  const state = new StateStore(path);
+  if (!state.holdsErased) return state;
+  try {
+    mkdirSync(copy, { mode: 0o700 });
+    await state.copyTo(copy);
+    const fresh = new StateStore(copy);
+    await fresh.putHoldsErased(false);
+    await fresh.close();
+  } catch (error) {
+    rmSync(copy, { recursive: true, force: true });
+    logger.warn(
+      { error },
+      "the state can't be written anew: its free pages may hold what was erased, until the next start",
+    );
+    return state;
+  }
+  await state.close();
+  renameSync(join(copy, "data.mdb"), join(path, "data.mdb"));
+  realDisk.syncFolder(path);
+  rmSync(copy, { recursive: true, force: true });
+  return new StateStore(path);
+}

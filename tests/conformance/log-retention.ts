@@ -1,0 +1,100 @@
+import { describe, expect, it } from "vitest";
+import { appendMany, claimOn, commitOne, LANE, onLog, OTHER, readAll, STREAM } from "./log-fixtures.ts";
+import type { LogUnderTest } from "./log-under-test.ts";
+
+const STAMP = { at: 1_770_000_100_000, reason: "dropped_oldest" };
+
+/** What retention is built on: sizes, and lanes that are moved past what goes. */
+export function retentionConformance(open: () => Promise<LogUnderTest>): void {
+  describe("retention", () => {
+    it(
+      "moves every lane of the stream past what is given up, and counts it by its reason",
+      onLog(open, async (session) => {
+        await appendMany(session.log, { count: 6 });
+        await appendMany(session.log, { stream: OTHER, count: 6 });
+        const ofJob = { ...LANE, job: "job-1" };
+        const ahead = { ...LANE, sink: "ahead" };
+        const elsewhere = { ...LANE, stream: OTHER };
+        for (const lane of [LANE, ofJob, elsewhere]) await session.log.openLane(lane, 0);
+        await session.log.openLane(ahead, 5);
+        const claim = await claimOn(session.log);
+        await commitOne(session.log, { claim, from: 0, to: 1 });
+        const passed = await session.log.passOver(STREAM, 4, STAMP);
+        expect(passed.map(({ lane, events }) => [lane.sink, lane.job, events]).sort()).toEqual([
+          [LANE.sink, undefined, 3],
+          [LANE.sink, "job-1", 4],
+        ]);
+        await session.reopen();
+        const { log } = session;
+        expect(await log.loadLane(LANE)).toMatchObject({ cursor: 4, delivered: 1, filtered: { dropped_oldest: 3 } });
+        expect(await log.loadLane(ofJob)).toMatchObject({ cursor: 4, delivered: 0, filtered: { dropped_oldest: 4 } });
+        expect(await log.loadLane(ahead)).toMatchObject({ cursor: 5, filtered: {} });
+        expect(await log.loadLane(elsewhere)).toMatchObject({ cursor: 0 });
+        expect(await log.settlement(LANE, 2)).toMatchObject({ from: 1, to: 4, settledAt: STAMP.at });
+        for (const lane of [LANE, ofJob]) {
+          const recount = await log.recount(lane);
+          expect(recount?.recounted).toEqual(recount?.state);
+        }
+      }),
+    );
+
+    it(
+      "fences the commit of a lane that was passed over meanwhile; the lane goes on from there",
+      onLog(open, async ({ log }) => {
+        await appendMany(log, { count: 6 });
+        await log.openLane(LANE, 0);
+        const claim = await claimOn(log);
+        await log.passOver(STREAM, 4, STAMP);
+        await expect(commitOne(log, { claim, from: 0, to: 2 })).rejects.toMatchObject({ code: "fenced" });
+        await commitOne(log, { claim, from: 4, to: 6 });
+        expect(await log.loadLane(LANE)).toMatchObject({ cursor: 6, delivered: 2, filtered: { dropped_oldest: 4 } });
+      }),
+    );
+
+    it(
+      "moves no lane past the end of its stream, and none back",
+      onLog(open, async ({ log }) => {
+        await appendMany(log, { count: 3 });
+        await log.openLane(LANE, 0);
+        await log.passOver(STREAM, 99, STAMP);
+        expect(await log.loadLane(LANE)).toMatchObject({ cursor: 3 });
+        expect(await log.passOver(STREAM, 2, STAMP)).toEqual([]);
+        expect(await log.loadLane(LANE)).toMatchObject({ cursor: 3, filtered: { dropped_oldest: 3 } });
+      }),
+    );
+
+    it(
+      "tells a stream's bytes, and where its last so many bytes begin",
+      onLog(open, async (session) => {
+        await appendMany(session.log, { count: 40 });
+        await session.reopen();
+        const { log } = session;
+        const whole = await log.storedBytes(STREAM);
+        const bodies = (await readAll(log)).reduce((sum, { bytes }) => sum + bytes.length, 0);
+        expect(whole).toBeGreaterThanOrEqual(bodies);
+        expect(await log.seekBytes(STREAM, whole)).toBe(0);
+        expect(await log.seekBytes(STREAM, 0)).toBe(40);
+        // Drivers may estimate.
+        const middle = await log.seekBytes(STREAM, whole / 2);
+        expect(middle).toBeGreaterThan(15);
+        expect(middle).toBeLessThan(25);
+        expect(await log.storedBytes(OTHER)).toBe(0);
+        expect(await log.seekBytes(OTHER, 10)).toBe(0);
+      }),
+    );
+
+    it(
+      "counts no byte of what was let go of",
+      onLog(open, async ({ log }) => {
+        await appendMany(log, { count: 40 });
+        const whole = await log.storedBytes(STREAM);
+        await log.trim(STREAM, 30);
+        const { first, end } = await log.bounds(STREAM);
+        const left = await log.storedBytes(STREAM);
+        expect(end).toBe(40);
+        expect(left).toBeLessThanOrEqual(whole);
+        expect(await log.seekBytes(STREAM, whole)).toBe(first);
+      }),
+    );
+  });
+}

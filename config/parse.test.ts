@@ -58,8 +58,43 @@ describe("a valid file", () => {
     expect(settings).toMatchObject({
       http: { host: "127.0.0.1", port: 8080 },
       ops: { host: "127.0.0.1", port: 8081, tokens: [] },
-      log: { driver: "embedded", retentionMs: 7 * 86_400_000, dedupWindowMs: 86_400_000 },
+      log: {
+        driver: "embedded",
+        retention: { ageMs: 7 * 86_400_000, bytesMax: undefined, deadLetterAgeMs: undefined, whenFull: "refuse" },
+        diskBytesMax: undefined,
+        dedupWindowMs: 86_400_000,
+      },
     });
+  });
+
+  test("what is kept is said for all tenants, and by each tenant for itself", () => {
+    const text = `log:
+  retention: 2d
+  retention_bytes: 20GiB
+  dead_letters: { age: 30d }
+  disk_bytes_max: 200GiB
+  when_full: drop_oldest
+tenants:
+  - id: a
+    retention: { age: 2h, bytes: 1GiB, when_full: refuse }
+    dead_letters: { age: 90d }
+  - id: b
+    retention: { bytes: 5MiB }
+`;
+    const { draft, settings } = valid(text);
+    expect(settings.log).toMatchObject({
+      retention: {
+        ageMs: 172_800_000,
+        bytesMax: 20 * 2 ** 30,
+        deadLetterAgeMs: 2_592_000_000,
+        whenFull: "drop_oldest",
+      },
+      diskBytesMax: 200 * 2 ** 30,
+    });
+    expect(draft.tenants.map(({ retention }) => retention)).toEqual([
+      { ageMs: 7_200_000, bytesMax: 2 ** 30, deadLetterAgeMs: 7_776_000_000, whenFull: "refuse" },
+      { bytesMax: 5 * 2 ** 20 },
+    ]);
   });
 
   test("a revision is plain data that can be posted to a thread", () => {

@@ -1,5 +1,12 @@
 import type { RetentionRule } from "../core/ingestion/retention.ts";
-import type { PluginUse, QuotaConfig, Revision, SinkUse, TenantConfig } from "../core/ingestion/revision.ts";
+import type {
+  PluginUse,
+  QuotaConfig,
+  RetentionConfig,
+  Revision,
+  SinkUse,
+  TenantConfig,
+} from "../core/ingestion/revision.ts";
 import type { ParsedQuota } from "./quota.ts";
 import { routeOf } from "./routing.ts";
 import type { ParsedConfig } from "./schema.ts";
@@ -157,15 +164,18 @@ function tenantOf(tenant: ParsedTenant, index: number, { hashKey, pluginAt }: Dr
     partitions: tenant.partitions,
     weight: tenant.weight,
     quota: tenant.quota === undefined ? undefined : quotaOf(tenant.quota),
-    retention: {
-      ageMs: tenant.retention.age,
-      bytesMax: tenant.retention.bytes,
-      deadLetterAgeMs: tenant.dead_letters.age,
-      whenFull: tenant.retention.when_full,
-    },
+    retention: retentionOf(tenant),
     transforms: tenant.plugins.transform.map((use, at) => useOf(use, pluginAt([...path, "transform", at]))),
     sinks: tenant.plugins.sinks.map((sink, at) => sinkOf(sink, [...path, "sinks", at], pluginAt)),
   };
+}
+
+/** Undefined for a tenant that has nothing of its own. */
+function retentionOf({ retention, dead_letters }: ParsedTenant): RetentionConfig | undefined {
+  const { age: ageMs, bytes: bytesMax, when_full: whenFull } = retention;
+  const { age: deadLetterAgeMs } = dead_letters;
+  const own = { ageMs, bytesMax, deadLetterAgeMs, whenFull };
+  return Object.values(own).every((value) => value === undefined) ? undefined : own;
 }
 
 function quotaOf(quota: ParsedQuota): QuotaConfig {

@@ -1,13 +1,14 @@
 import { cutPayload, decodeEvent } from "../../core/canonical/codec.ts";
 import type { Amendment, Erased, LaneId, LogEntry, Stream } from "../../core/ingestion/log.ts";
-import { type Argument, type Client, listOf } from "./client.ts";
+import { type Argument, listOf } from "./client.ts";
+import type { DurableWriter } from "./durable.ts";
 import { type Keys, laneKeyList, shardOf } from "./keys.ts";
 import { keptOf } from "./kept.ts";
 import { ERASE } from "./lua-erase.ts";
 import type { StreamReader } from "./reader.ts";
 
 export interface EraserOptions {
-  readonly client: Client;
+  readonly writer: DurableWriter;
   readonly keys: Keys;
   readonly logId: () => string;
   readonly reader: StreamReader;
@@ -42,7 +43,7 @@ interface Step {
 }
 
 async function eraseSome(
-  { client, keys, logId, reader }: EraserOptions,
+  { writer, keys, logId, reader }: EraserOptions,
   { stream, lanes, sequences, at }: Step,
 ): Promise<[number, number]> {
   const found = await Promise.all(sequences.map((sequence) => reader.entryAt(stream, sequence)));
@@ -57,7 +58,7 @@ async function eraseSome(
   const { tenantId, partition } = stream;
   const names = [keys.id(shardOf(tenantId)), keys.entries(stream), keys.ids(tenantId), keys.idempotency(tenantId)];
   const laneNames = lanes.flatMap((lane) => laneKeyList(keys.lane(lane)));
-  const reply = await client.run(
+  const reply = await writer.run(
     ERASE,
     [...names, keys.erased(stream), ...laneNames],
     [logId(), partition, entries.length, ...entries.flatMap((entry) => entryArgs(entry, at)), ...letters],

@@ -165,12 +165,12 @@ export class Lanes {
     before: number,
     { at, reason }: { readonly at: number; readonly reason: string },
   ): Promise<PassedOver[]> {
-    const { client, keys, logId } = this.options;
+    const { writer, keys, logId } = this.options;
     const shard = shardOf(stream.tenantId);
     const passed: PassedOver[] = [];
     for (const lane of await this.ofStream(stream)) {
       const names = [keys.id(shard), keys.streams(shard), ...laneKeyList(keys.lane(lane))];
-      const events = Number(await client.run(PASS_OVER, names, [logId(), streamKey(stream), before, reason, at]));
+      const events = Number(await writer.run(PASS_OVER, names, [logId(), streamKey(stream), before, reason, at]));
       if (events > 0) passed.push({ lane, events });
     }
     return passed;

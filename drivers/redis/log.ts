@@ -94,6 +94,7 @@ class OpenRedisLog implements RedisLog {
   private readonly leases: Leases;
   private readonly notices: Notices;
   private readonly trimmer: Trimmer;
+  private readonly writer: DurableWriter;
   private closed: Promise<void> | undefined;
 
   constructor(options: RedisLogOptions, parts: Connected) {
@@ -109,6 +110,7 @@ class OpenRedisLog implements RedisLog {
     client.onHistory = () => this.leases.claimAnew();
     const waits = () => ({ synced: this.guard.waits, replicas });
     const writer = new DurableWriter(durable, waits, () => this.guard.look());
+    this.writer = writer;
     const onLost = (what: string): never => {
       this.guard.noteLost(what);
       throw new PulseGateError("log_unavailable", `Redis lost what it held: ${what}.`);
@@ -278,9 +280,10 @@ class OpenRedisLog implements RedisLog {
   }
 
   erase(stream: Stream, sequences: readonly number[], at: number): Promise<Erased> {
-    const { client, keys, id } = this.parts;
+    const { keys, id } = this.parts;
+    const { writer } = this;
     const lanesOf = (of: Stream) => this.lanesOf.ofStream(of);
-    return eraseEvents({ client, keys, logId: () => id, reader: this.reader, lanesOf }, { stream, sequences, at });
+    return eraseEvents({ writer, keys, logId: () => id, reader: this.reader, lanesOf }, { stream, sequences, at });
   }
 
   async acceptLoss(): Promise<AcceptedLoss> {

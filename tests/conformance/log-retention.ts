@@ -93,7 +93,8 @@ export function retentionConformance(open: () => Promise<LogUnderTest>): void {
         const left = await log.storedBytes(STREAM);
         expect(end).toBe(40);
         expect(left).toBeLessThanOrEqual(whole);
-        expect(await log.seekBytes(STREAM, whole)).toBe(first);
+        // Another handle than the one that trims may still see more.
+        expect(await log.seekBytes(STREAM, whole)).toBeGreaterThanOrEqual(first);
       }),
     );
   });

@@ -1,10 +1,16 @@
 import { isErrorCode } from "../core/canonical/errors.ts";
 import type { Clock, Logger } from "../core/environment.ts";
 import { readDocument } from "../core/ingestion/control.ts";
-import { type IngestionLog, laneKey, type PassedOver } from "../core/ingestion/log.ts";
+import { type IngestionLog, laneKey } from "../core/ingestion/log.ts";
 import type { TenantConfig } from "../core/ingestion/revision.ts";
 import type { RetentionMetrics } from "../core/ingestion/metrics.ts";
-import { makeRoom, type RetentionRule, trimOnce, type TrimOptions } from "../core/ingestion/retention.ts";
+import {
+  makeRoom,
+  type PassedOver,
+  type RetentionRule,
+  trimOnce,
+  type TrimOptions,
+} from "../core/ingestion/retention.ts";
 
 export interface RetentionOptions extends Pick<TrimOptions, "jobs" | "rule"> {
   readonly log: TrimOptions["log"] & Pick<IngestionLog, "control">;

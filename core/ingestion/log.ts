@@ -130,12 +130,6 @@ export interface ErasingLog {
   erase(stream: Stream, sequences: readonly number[], at: number): Promise<Erased>;
 }
 
-/** What a lane was moved past without settling it. */
-export interface PassedOver {
-  readonly lane: LaneId;
-  readonly events: number;
-}
-
 export interface DiskUse {
   readonly usedBytes: number;
   /** What was let go of is being freed: it takes up less soon. */
@@ -156,15 +150,11 @@ export interface IngestionLog extends LogWriter, LogReader, LaneStore {
    */
   trim(stream: Stream, before: number): Promise<void>;
   /**
-   * Moves every lane of the stream, those of jobs included, to `before` if its cursor is not there yet: what it
-   * had not settled is `filtered` with this reason, in a settlement of its own. One atomic step for each lane,
-   * whoever has the claim; a commit of the lane that is under way is `fenced`. Those that were moved.
+   * Moves a lane to `before`, or to the stream's end, if its cursor is not there yet: what it had not settled is
+   * `filtered` with this reason, in a settlement of its own. One atomic step, whoever has the claim; a commit of
+   * the lane that is under way is `fenced`. How many events that was.
    */
-  passOver(
-    stream: Stream,
-    before: number,
-    stamp: { readonly at: number; readonly reason: string },
-  ): Promise<readonly PassedOver[]>;
+  passOver(lane: LaneId, before: number, stamp: { readonly at: number; readonly reason: string }): Promise<number>;
   /** Canonical bytes of the stored entries of a stream, from `bounds().first` on; drivers may round and estimate. */
   storedBytes(stream: Stream): Promise<number>;
   /** The first sequence from which on no more than so many bytes are stored; `bounds().end` when the last entry is larger. */

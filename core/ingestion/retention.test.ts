@@ -112,6 +112,13 @@ describe("retention by bytes", () => {
       dead: 1,
     });
     await expectBalanced(log);
+    // A job's lane ends where the job does.
+    const ended = { ...LANE, job: "k" };
+    await log.openLane(ended, 0);
+    await trimOnce(
+      optionsOf({ shop: { bytesMax: 1, whenFull: "drop_oldest" } }, [{ lanes: [{ lane: ended, from: 0, to: 7 }] }]),
+    );
+    expect(await log.loadLane(ended)).toMatchObject({ cursor: 7, filtered: { dropped_oldest: 7 } });
     // A dead letter holds its event itself.
     expect(await log.deadLetter(LANE, 3)).toMatchObject({ sequence: 3 });
   });

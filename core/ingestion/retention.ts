@@ -1,5 +1,5 @@
 import type { Job } from "./jobs.ts";
-import type { IngestionLog, LaneStore, LetterId, PassedOver, Stream, StreamKey } from "./log.ts";
+import type { IngestionLog, LaneId, LaneStore, LetterId, Stream, StreamKey } from "./log.ts";
 import { laneKey, streamKey } from "./log.ts";
 
 /** What is kept of one tenant's events, and for how long. */
@@ -41,6 +41,12 @@ export interface TrimOptions {
   readonly stored: (bytes: ReadonlyMap<string, number>) => void;
   /** Told of what lanes had not settled and never will. */
   readonly dropped: (passed: PassedOver) => void;
+}
+
+/** What a lane was moved past without settling it. */
+export interface PassedOver {
+  readonly lane: LaneId;
+  readonly events: number;
 }
 
 /** Reasons in the ledger: `filtered` by these. */
@@ -143,10 +149,18 @@ function sum(numbers: readonly number[]): number {
 }
 
 async function drop(
-  { log, now, dropped }: TrimOptions,
+  { log, jobs, now, dropped }: TrimOptions,
   { stream, before }: { readonly stream: Stream; readonly before: number },
 ): Promise<void> {
-  for (const passed of await log.passOver(stream, before, { at: now, reason: DROPPED_OLDEST })) dropped(passed);
+  const live = (await log.lanes(stream.tenantId)).map(({ lane }) => ({ lane, to: Number.POSITIVE_INFINITY }));
+  // Those of redrives want dead letters, not the log's events.
+  const ofJobs = (await jobs()).flatMap(({ lanes }) => lanes.filter(({ of }) => of === undefined));
+  const key = streamKey(stream);
+  for (const { lane, to } of [...live, ...ofJobs]) {
+    if (streamKey(lane.stream) !== key) continue;
+    const events = await log.passOver(lane, Math.min(before, to), { at: now, reason: DROPPED_OLDEST });
+    if (events > 0) dropped({ lane, events });
+  }
   await log.trim(stream, before);
 }
 

@@ -71,7 +71,7 @@ async function openAttached(folder: string, clock: SteppedClock): Promise<LogUnd
     probe: () => owner.probe(),
     knownStreams: () => owner.knownStreams(),
     trim: (stream, before) => owner.trim(stream, before),
-    passOver: (stream, before, stamp) => owner.passOver(stream, before, stamp),
+    passOver: (lane, before, stamp) => owner.passOver(lane, before, stamp),
     storedBytes: (stream) => owner.storedBytes(stream),
     seekBytes: (stream, bytes) => owner.seekBytes(stream, bytes),
     diskUse: () => owner.diskUse(),

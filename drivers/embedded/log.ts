@@ -5,7 +5,7 @@ import type {
   DiskUse,
   Erased,
   LogEntry,
-  PassedOver,
+  LaneId,
   Position,
   ReadLimits,
   Stream,
@@ -316,13 +316,9 @@ export class OwnedLog extends StoredLanes implements EmbeddedLog {
     return Math.max((await this.bounds(stream)).first, await seekBytes(this.sources, stream, bytes));
   }
 
-  passOver(
-    stream: Stream,
-    before: number,
-    stamp: { readonly at: number; readonly reason: string },
-  ): Promise<readonly PassedOver[]> {
-    const { end = 0 } = this.streams.find(stream) ?? {};
-    return this.parts.state.passOver(stream, Math.min(before, end), stamp);
+  passOver(lane: LaneId, before: number, stamp: { readonly at: number; readonly reason: string }): Promise<number> {
+    const { end = 0 } = this.streams.find(lane.stream) ?? {};
+    return this.parts.state.passOver(lane, Math.min(before, end), stamp);
   }
 
   async knownStreams(): Promise<readonly Stream[]> {

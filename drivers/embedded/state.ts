@@ -17,7 +17,6 @@ import {
   laneKey,
   type LaneState,
   type LetterId,
-  type PassedOver,
   type Recount,
   type Redriven,
   type Settlement,
@@ -218,22 +217,16 @@ export class StateStore {
     });
   }
 
-  passOver(
-    stream: Stream,
-    before: number,
-    stamp: { readonly at: number; readonly reason: string },
-  ): Promise<readonly PassedOver[]> {
-    return this.write(() =>
-      this.lanesOf(stream).flatMap((lane) => {
-        const key = laneKey(lane);
-        const state = this.loadLane(lane);
-        const settlement = state && passingOver(state, before, stamp);
-        if (state === undefined || settlement === undefined) return [];
-        void this.laneRows.put(key, { lane, state: settled(state, settlement) });
-        void this.settlements.put([key, settlement.to], settlement);
-        return [{ lane, events: settlement.to - settlement.from }];
-      }),
-    );
+  passOver(lane: LaneId, before: number, stamp: { readonly at: number; readonly reason: string }): Promise<number> {
+    const key = laneKey(lane);
+    return this.write(() => {
+      const row = this.laneRows.get(key);
+      const settlement = row && passingOver(row.state, before, stamp);
+      if (row === undefined || settlement === undefined) return 0;
+      void this.laneRows.put(key, { lane: row.lane, state: settled(row.state, settlement) });
+      void this.settlements.put([key, settlement.to], settlement);
+      return settlement.to - settlement.from;
+    });
   }
 
   private lanesOf(stream: Stream): LaneId[] {

@@ -20,7 +20,6 @@ import {
   type LaneState,
   type LetterId,
   type LogEntry,
-  type PassedOver,
   type Position,
   type ReadLimits,
   type Recount,
@@ -214,13 +213,9 @@ export class MemoryLog implements IngestionLog, ErasingLog {
     await this.#call(() => this.#parts.events.trim(stream, before));
   }
 
-  passOver(
-    stream: Stream,
-    before: number,
-    stamp: { readonly at: number; readonly reason: string },
-  ): Promise<readonly PassedOver[]> {
+  passOver(lane: LaneId, before: number, stamp: { readonly at: number; readonly reason: string }): Promise<number> {
     const { events, lanes } = this.#parts;
-    return this.#write(() => lanes.passOver(stream, Math.min(before, events.bounds(stream).end), stamp));
+    return this.#write(() => lanes.passOver(lane, Math.min(before, events.bounds(lane.stream).end), stamp));
   }
 
   storedBytes(stream: Stream): Promise<number> {

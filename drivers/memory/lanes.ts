@@ -12,7 +12,6 @@ import {
   type LaneId,
   type LaneState,
   type LetterId,
-  type PassedOver,
   type Recount,
   type Redriven,
   type Settlement,
@@ -100,16 +99,13 @@ export class LaneTable {
     return letters.filter((letter) => this.#amend(letter, { type: "filtered", reason }, { at })).length;
   }
 
-  passOver(stream: Stream, before: number, stamp: { readonly at: number; readonly reason: string }): PassedOver[] {
-    const passed: PassedOver[] = [];
-    for (const stored of this.#lanes.values()) {
-      const settlement = passingOver(stored.state, before, stamp);
-      if (streamKey(stored.lane.stream) !== streamKey(stream) || settlement === undefined) continue;
-      stored.state = settled(stored.state, settlement);
-      stored.settlements.push(settlement);
-      passed.push({ lane: stored.lane, events: settlement.to - settlement.from });
-    }
-    return passed;
+  passOver(lane: LaneId, before: number, stamp: { readonly at: number; readonly reason: string }): number {
+    const stored = this.#lanes.get(laneKey(lane));
+    const settlement = stored && passingOver(stored.state, before, stamp);
+    if (stored === undefined || settlement === undefined) return 0;
+    stored.state = settled(stored.state, settlement);
+    stored.settlements.push(settlement);
+    return settlement.to - settlement.from;
   }
 
   /** How many dead letters went; those of these events that come later will go, too. */

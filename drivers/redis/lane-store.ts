@@ -8,7 +8,6 @@ import {
   laneKey,
   type LaneState,
   type LetterId,
-  type PassedOver,
   type Recount,
   type Redriven,
   type Settlement,
@@ -161,19 +160,14 @@ export class Lanes {
   }
 
   async passOver(
-    stream: Stream,
+    lane: LaneId,
     before: number,
     { at, reason }: { readonly at: number; readonly reason: string },
-  ): Promise<PassedOver[]> {
+  ): Promise<number> {
     const { writer, keys, logId } = this.options;
-    const shard = shardOf(stream.tenantId);
-    const passed: PassedOver[] = [];
-    for (const lane of await this.ofStream(stream)) {
-      const names = [keys.id(shard), keys.streams(shard), ...laneKeyList(keys.lane(lane))];
-      const events = Number(await writer.run(PASS_OVER, names, [logId(), streamKey(stream), before, reason, at]));
-      if (events > 0) passed.push({ lane, events });
-    }
-    return passed;
+    const shard = shardOf(lane.stream.tenantId);
+    const names = [keys.id(shard), keys.streams(shard), ...laneKeyList(keys.lane(lane))];
+    return Number(await writer.run(PASS_OVER, names, [logId(), streamKey(lane.stream), before, reason, at]));
   }
 
   /** The settlements are read in pages up to the cursor of one moment: what lies before it changes by a trim alone. */

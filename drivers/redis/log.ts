@@ -17,7 +17,6 @@ import {
   type LaneState,
   type LetterId,
   type LogEntry,
-  type PassedOver,
   type Position,
   type ReadLimits,
   type Recount,
@@ -254,12 +253,8 @@ class OpenRedisLog implements RedisLog {
     return this.reader.knownStreams();
   }
 
-  passOver(
-    stream: Stream,
-    before: number,
-    stamp: { readonly at: number; readonly reason: string },
-  ): Promise<readonly PassedOver[]> {
-    return this.lanesOf.passOver(stream, before, stamp);
+  passOver(lane: LaneId, before: number, stamp: { readonly at: number; readonly reason: string }): Promise<number> {
+    return this.lanesOf.passOver(lane, before, stamp);
   }
 
   storedBytes(stream: Stream): Promise<number> {

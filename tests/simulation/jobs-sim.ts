@@ -142,7 +142,9 @@ class JobSimulation {
     if (dice < 0.64) return void this.#try(() => this.#control.create(this.#spec()));
     if (dice < 0.84) return void this.#changeJob();
     if (dice < 0.88) return void this.#discard();
-    if (dice < 0.94) return void this.#trim();
+    if (dice < 0.92) return void this.#trim();
+    if (dice < 0.935) return void this.#dropOldest();
+    if (dice < 0.95) return void this.#erase();
     if (dice < 0.97) return this.#crash();
     if (dice < 0.985) return this.#world.fail(Math.floor(this.#random() * 800));
     void this.#addSink();
@@ -193,6 +195,29 @@ class JobSimulation {
     return this.#try(async () => {
       const letters = await this.#log.deadLetters({ limit: 3 });
       return this.#log.discard(letters, { at: this.#clock.now(), reason: "discarded" });
+    });
+  }
+
+  /** As near the bound of a disk: what nobody has come to goes, too. */
+  #dropOldest(): Promise<void> {
+    const [log, control, clock] = [this.#log, this.#control, this.#clock];
+    const bytesMax = Math.floor(this.#random() * 8_000);
+    return this.#try(() =>
+      trimOnce({
+        ...{ log, jobs: () => control.unended(), now: clock.now(), stored: () => {}, dropped: () => {} },
+        rule: () => ({ ageMs: RETENTION_MS, bytesMax, whenFull: "drop_oldest" }),
+      }),
+    );
+  }
+
+  #erase(): Promise<void> {
+    const [log, random] = [this.#log, this.#random];
+    const stream = { tenantId: TENANT, partition: Math.floor(random() * this.#tenant.partitions) };
+    return this.#try(async () => {
+      const { first, end } = await log.bounds(stream);
+      const sequences = Array.from({ length: 5 }, () => first + Math.floor(random() * (end - first)));
+      await log.erase(stream, sequences, this.#clock.now());
+      await this.#worker?.reread(TENANT);
     });
   }
 

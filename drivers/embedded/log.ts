@@ -326,9 +326,9 @@ export class OwnedLog extends StoredLanes implements EmbeddedLog {
   }
 
   async trim(stream: Stream, before: number): Promise<void> {
-    if (!this.trimmer.mark(stream, before)) return;
+    const isMore = this.trimmer.mark(stream, before);
     this.removeTrimmed();
-    this.compaction.want();
+    if (isMore) this.compaction.want();
   }
 
   erase(stream: Stream, sequences: readonly number[], at: number): Promise<Erased> {

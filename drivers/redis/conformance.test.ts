@@ -30,9 +30,9 @@ for (const { name, binary } of redisServers()) {
     });
     afterAll(() => cluster.stop());
 
-    logConformance(`cluster of ${name}`, () =>
-      openOn(cluster, { prefix: `pg-${randomUUID()}`, clock: new SteppedClock() }),
-    );
+    const open = () => openOn(cluster, { prefix: `pg-${randomUUID()}`, clock: new SteppedClock() });
+    logConformance(`cluster of ${name}`, open);
+    erasureConformance(`cluster of ${name}`, open);
   });
 }
 

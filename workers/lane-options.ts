@@ -27,6 +27,7 @@ export interface LaneOptions {
 export interface LaneView {
   readonly window: number;
   readonly retrying: number;
+  readonly parked: number;
   readonly oldestReceivedAt: number | undefined;
   /** Why the target or a transform does not start. */
   readonly startError: LaneError | undefined;

@@ -21,6 +21,8 @@ export interface LaneStatus {
   readonly window: number;
   /** Events that wait for another try. */
   readonly retrying: number;
+  /** Events that wait for another of their key. */
+  readonly parked: number;
   readonly lastError: LaneError | undefined;
 }
 
@@ -63,7 +65,7 @@ function together(a: LaneStatus, b: LaneStatus): LaneStatus {
 async function laneStatus(deps: WorkerDeps, runner: LaneRunner): Promise<LaneStatus> {
   const { lane, target } = runner;
   const { end } = await deps.log.bounds(lane.stream);
-  const { window, retrying, lastError } = runner.view;
+  const { window, retrying, parked, lastError } = runner.view;
   const { cursor } = runner;
   const lag = Math.max(0, end - cursor);
   return {
@@ -77,6 +79,7 @@ async function laneStatus(deps: WorkerDeps, runner: LaneRunner): Promise<LaneSta
     breaker: target.breaker,
     window,
     retrying,
+    parked,
     lastError,
   };
 }

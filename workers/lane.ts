@@ -96,6 +96,7 @@ export class LaneRunner {
     return {
       window: this.#window.size,
       retrying: this.#window.count("waiting"),
+      parked: this.#window.count("parked"),
       oldestReceivedAt: this.#window.oldest()?.receivedAt,
       startError,
       lastError: startError ?? this.#report.lastError,

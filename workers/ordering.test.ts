@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Ordering } from "../core/ingestion/revision.ts";
 import { BatchRejected, type CanonicalEvent, type SinkOutcome } from "../plugins/contract.ts";
 import { type Behaviour, FakeSink } from "../tests/helpers/fake-sink.ts";
+import { JobBench } from "../tests/helpers/job-bench.ts";
 import { entry, lane, sinkUse, tenant, WorkerBench } from "../tests/helpers/worker-bench.ts";
 
 const LANE = lane("a", "fake");
@@ -69,6 +70,7 @@ describe.each([
     await append(bench, numbered("ab-", 6));
     await bench.clock.advance(50);
     expect(takenOf(sink, "a")).toEqual(["a0"]);
+    expect(await bench.worker.status()).toMatchObject([{ retrying: 1, parked: 4 }]);
     expect(takenOf(sink, "b")).toEqual(["b0", "b1", "b2", "b3", "b4", "b5"]);
     expect(takenOf(sink, "-")).toHaveLength(6);
     isHealed = true;
@@ -187,6 +189,26 @@ describe("a lane full of events that wait for failing ones of their keys", () =>
     await bench.clock.advance(30_000);
     expect(takenOf(sink, "b")).toEqual(["b0"]);
     await bench.stop();
+  });
+});
+
+describe("a replay", () => {
+  it("keeps each key in order, and a failing one holds up itself alone", async () => {
+    const sink = new FakeSink();
+    const retry = { attempts: 1_000, backoffMinMs: 100, backoffMaxMs: 1_000, timeoutMs: 10_000 };
+    const tenants = [tenant("a", [sinkUse("fake", { ordering: BY_KEY, retry })])];
+    const jobs = await JobBench.start({ plugins: [sink.definition("fake")], tenants });
+    await append(jobs.bench, numbered("ab", 20));
+    await jobs.bench.until(LANE, 40, 5_000);
+    sink.taken.clear();
+    let failsLeft = 5;
+    sink.behave = each((name) => (name === "a3" && failsLeft-- > 0 ? NOT_NOW : OK));
+    const job = await jobs.run({ kind: "replay", selection: { positions: [{ partition: 0, from: 0, to: 40 }] } });
+    expect(job).toMatchObject({ state: "done", outcome: { delivered: 40, failed: 0 } });
+    for (const key of "ab") expect(takenOf(sink, key)).toEqual(numbered(key, 20));
+    const order = [...sink.taken.keys()];
+    expect(order.indexOf("b19")).toBeLessThan(order.indexOf("a3"));
+    await jobs.bench.stop();
   });
 });
 

@@ -88,6 +88,8 @@ export interface LaneStatus {
   readonly breaker: "closed" | "open" | "half_open";
   /** Events that are being tried again. */
   readonly retrying?: number | undefined;
+  /** Events that wait for another of their key. */
+  readonly parked?: number | undefined;
   readonly lastError?: string | undefined;
 }
 

@@ -68,6 +68,9 @@ export const LaneSchema = z.strictObject({
   dead: count().describe("Dead letters."),
   breaker: z.enum(["closed", "open", "half_open"]).optional(),
   retrying: count().optional(),
+  parked: count()
+    .optional()
+    .describe("Events that have been read and wait for an earlier one of their key: the sink's `ordering`."),
   last_error: z.string().optional(),
   paused_by: z.string().optional(),
   paused_at: time().optional(),

@@ -92,6 +92,7 @@ export function laneView({ tenantId, partition, sink, state, bounds }: LaneNow, 
     dead: state.dead,
     breaker: status?.breaker,
     retrying: status?.retrying,
+    parked: status?.parked,
     last_error: status?.lastError,
     ...held,
   };

@@ -32,10 +32,10 @@ test("a failing key holds up itself alone, and all keys come in order, through a
     "the other keys are delivered",
   );
   expect(numbersOf(endpoint, "bad")).toEqual([0, 1, 2]);
-  await until(
-    async () => (await first.lanes())[0]?.cursor === 3 * KEYS.length || undefined,
-    "what comes before is committed",
-  );
+  await until(async () => {
+    const [lane] = await first.lanes();
+    return (lane?.cursor === 3 * KEYS.length && lane.parked === EACH - 4) || undefined;
+  }, "what comes before is committed, and what comes behind is parked");
   await first.kill();
 
   const taken = endpoint.taken.length;
@@ -87,6 +87,11 @@ tenants:
   return config;
 }
 
+interface Lane {
+  readonly cursor: number;
+  readonly parked?: number;
+}
+
 async function start(config: string) {
   const running = spawnPulsegate(["start", "--config", config]);
   const [line] = await running.output(/^.*"msg":"ready".*$/m);
@@ -103,10 +108,10 @@ async function start(config: string) {
       expect(answer.status).toBe(202);
       await answer.arrayBuffer();
     },
-    async lanes(): Promise<{ readonly cursor: number }[]> {
+    async lanes(): Promise<Lane[]> {
       const headers = { Authorization: `Bearer ${ADMIN_TOKEN}` };
       const answer = await fetch(`${ops}/admin/v1/lanes`, { headers });
-      return ((await answer.json()) as { items: { readonly cursor: number }[] }).items;
+      return ((await answer.json()) as { items: Lane[] }).items;
     },
     async kill(): Promise<void> {
       const ended = once(running.child, "exit");

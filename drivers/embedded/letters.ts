@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Database, RootDatabase } from "lmdb";
 import { fits, type GroupCount, joined, parted } from "../../core/ingestion/dead-letters.ts";
 import type { DeadLetter, DeadLetterFilter, DeadLetterQuery, DeadLetterRange } from "../../core/ingestion/log.ts";
@@ -9,6 +10,14 @@ type Indexed = [key: string, fingerprint: string, eventType: string, sequence: n
 const END = Number.MAX_SAFE_INTEGER;
 /** Behind every fingerprint, which is hexadecimal. */
 const BEHIND_ALL = "g";
+/** Keys that are counted in one turn of the event loop: some milliseconds. */
+const COUNTED_AT_ONCE = 20_000;
+
+interface Piece {
+  readonly events: number;
+  /** The sequence to go on with; undefined when that was the last piece. */
+  readonly next: number | undefined;
+}
 
 interface Part {
   readonly from: number;
@@ -105,15 +114,38 @@ export class LetterStore {
     return first.flatMap((sequence) => this.get(key, sequence) ?? []);
   }
 
-  /** What there is of each kind in one lane, with how many of them are of the time asked for. */
-  *counted(key: string, range: DeadLetterRange): Generator<GroupCount> {
-    if (range.receivedFrom === undefined && range.receivedTo === undefined) return yield* this.kinds(key, range);
+  /**
+   * What there is of each kind in one lane, with how many of them are of the time asked for. Those of a time are
+   * counted one by one; the event loop has its turn between each few milliseconds of that.
+   */
+  async counted(key: string, range: DeadLetterRange): Promise<GroupCount[]> {
+    const kinds = [...this.kinds(key, range)];
+    if (range.receivedFrom === undefined && range.receivedTo === undefined) return kinds;
     const { from, to } = this.span(key, range);
-    for (const count of this.kinds(key, range)) {
-      const kind = [key, count.fingerprint, count.eventType] as const;
-      const events = from < to ? this.index.getKeysCount({ start: [...kind, from], end: [...kind, to] }) : 0;
-      if (events > 0) yield { ...count, events };
+    const counted: GroupCount[] = [];
+    let sinceRest = 0;
+    for (const count of from < to ? kinds : []) {
+      let events = 0;
+      for (let at: number | undefined = from; at !== undefined; ) {
+        const piece: Piece = this.countPiece([key, count.fingerprint, count.eventType], { from: at, to });
+        events += piece.events;
+        at = piece.next;
+        sinceRest += piece.events;
+        if (sinceRest < COUNTED_AT_ONCE) continue;
+        sinceRest = 0;
+        await nextTurn();
+      }
+      if (events > 0) counted.push({ ...count, events });
     }
+    return counted;
+  }
+
+  /** Skips over so many without reading them. */
+  private countPiece(kind: Kind, { from, to }: Pick<Part, "from" | "to">): Piece {
+    const range = { start: [...kind, from] as Indexed, end: [...kind, to] as Indexed };
+    const [next] = [...this.index.getKeys({ ...range, offset: COUNTED_AT_ONCE, limit: 1 })];
+    if (next !== undefined) return { events: COUNTED_AT_ONCE, next: next[3] };
+    return { events: this.index.getKeysCount(range), next: undefined };
   }
 
   private *kinds(key: string, filter: DeadLetterFilter): Generator<GroupCount> {

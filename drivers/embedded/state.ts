@@ -269,13 +269,14 @@ export class StateStore {
     return this.letters.get(laneKey(lane), sequence);
   }
 
-  deadLetterGroups(range: DeadLetterRange): DeadLetterGroup[] {
+  async deadLetterGroups(range: DeadLetterRange): Promise<DeadLetterGroup[]> {
     const counts: { lane: LaneId; count: GroupCount }[] = [];
-    for (const { key, value } of this.laneRows.getRange(tenantRange(range.lane?.stream.tenantId ?? range.tenantId))) {
-      const { lane } = value;
+    const rows = this.laneRows.getRange(tenantRange(range.lane?.stream.tenantId ?? range.tenantId));
+    // All at once: the event loop has its turns in between, and with them others their transactions.
+    for (const { key, lane } of [...rows.map((row) => ({ key: row.key, lane: row.value.lane }))]) {
       if (range.lane !== undefined && key !== laneKey(range.lane)) continue;
       if (range.sink !== undefined && lane.sink !== range.sink) continue;
-      for (const count of this.letters.counted(key, range)) counts.push({ lane, count });
+      for (const count of await this.letters.counted(key, range)) counts.push({ lane, count });
     }
     return groupsOf(counts);
   }

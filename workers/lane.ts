@@ -5,7 +5,7 @@ import { Alarm } from "./alarm.ts";
 import { Calls } from "./call.ts";
 import { decodeOnly, type Prepared, runChain } from "./chain.ts";
 import { deliver, isAlive, SENDS_MAX } from "./delivery.ts";
-import { commitUntilKnown, storeBackoffMs } from "./lane-commit.ts";
+import { CommitPace, commitUntilKnown, storeBackoffMs } from "./lane-commit.ts";
 import { FEW, readLimits } from "./lane-limits.ts";
 import type { LaneOptions, LaneView } from "./lane-options.ts";
 import type { TurnRequest } from "./live-turns.ts";
@@ -30,6 +30,7 @@ export class LaneRunner {
   readonly #calls: Calls;
   readonly #report: LaneReport;
   readonly #alarm: Alarm;
+  readonly #commits: CommitPace;
   #cursor: number;
   /** There may be entries that were not read yet. */
   #behind = false;
@@ -66,6 +67,7 @@ export class LaneRunner {
     this.#calls = new Calls(deps.timers);
     this.#report = new LaneReport(options);
     this.#alarm = new Alarm(deps.timers, () => this.#pump());
+    this.#commits = new CommitPace(use);
   }
 
   get lane(): LaneId {
@@ -170,11 +172,11 @@ export class LaneRunner {
       if (this.#window.count("parked") > 0) this.#startRead();
       // What was read ahead is of no use while the sink is out: memory goes to those that deliver.
       if (this.#options.target.breaker !== "closed") this.#shed();
-      this.#setAlarm();
     }
     this.#startCommit();
     this.#accountBytes();
     if (this.#stopping) this.#endIfDone();
+    else this.#setAlarm();
   }
 
   #shed(): void {
@@ -264,10 +266,8 @@ export class LaneRunner {
   #afterChain(slot: Slot, prepared: Prepared | undefined): void {
     if (prepared === undefined) return this.#window.giveBack(slot);
     if (prepared.type === "ok") return this.#window.prepared(slot, prepared.event, prepared.size);
-    if (prepared.type === "filtered") {
-      const reason = this.#report.filterReason(prepared.reason);
-      return this.#window.settle(slot, { type: "filtered", reason });
-    }
+    if (prepared.type === "filtered")
+      return this.#window.settle(slot, { type: "filtered", reason: this.#report.filterReason(prepared.reason) });
     applyChainFailure(this.#parts, slot, prepared);
   }
 
@@ -348,11 +348,11 @@ export class LaneRunner {
   }
 
   #startCommit(): void {
-    if (this.#committing || this.#fenced) return;
-    const prefix = this.#window.collect();
-    if (prefix.length === 0) return;
+    if (this.#committing || this.#fenced || !this.#window.hasSettled) return;
+    if (!this.#stopping && this.#commits.gathers(this.#now(), this.#window.room())) return;
     this.#committing = true;
-    void this.#commit(prefix);
+    this.#commits.begins(this.#now());
+    void this.#commit(this.#window.collect());
   }
 
   async #commit(prefix: readonly Slot[]): Promise<void> {
@@ -361,8 +361,7 @@ export class LaneRunner {
     const settled = source.settle(prefix, stamp);
     const { settlement, deadLetters, redriven } = settled;
     const commit = { lane, claim, settlement, deadLetters, redriven };
-    const isAborted = () => this.#aborted;
-    const end = await commitUntilKnown({ deps, commit, report: this.#report, isAborted });
+    const end = await commitUntilKnown({ deps, commit, report: this.#report, isAborted: () => this.#aborted });
     this.#committing = false;
     if (end === "committed") {
       this.#cursor = settlement.to;
@@ -378,8 +377,9 @@ export class LaneRunner {
     const mayReadAt = Math.max(this.#readNotBefore, this.#sourceAt);
     const readAt = this.#behind && mayReadAt > this.#now() ? mayReadAt : NEVER;
     const isWaiting = this.#gathers && !this.#delivering && (this.#behind || this.#window.count("ready") > 0);
+    const commitAt = this.#window.hasSettled && !this.#committing ? this.#commits.nextAt : NEVER;
     const gatherAt = isWaiting ? this.#gatherUntil : NEVER;
-    this.#alarm.set(Math.min(this.#window.nextDueAt() ?? NEVER, readAt, gatherAt));
+    this.#alarm.set(Math.min(this.#window.nextDueAt() ?? NEVER, readAt, gatherAt, commitAt));
   }
 
   #accountBytes(): void {

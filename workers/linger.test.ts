@@ -4,6 +4,8 @@ import type { BatchPolicy } from "../core/ingestion/revision.ts";
 import { appendEvents, type BenchOptions, lane, sinkUse, tenant, WorkerBench } from "../tests/helpers/worker-bench.ts";
 
 const LINGER_MS = 10;
+/** A lane gathers for a commit as long as for four deliveries. */
+const COMMIT_MS = 4 * LINGER_MS;
 const LANE = lane("a", "fake");
 const benches: WorkerBench[] = [];
 
@@ -13,11 +15,15 @@ afterEach(async () => {
 
 interface Options {
   readonly batch?: Partial<BatchPolicy>;
+  readonly windowEvents?: number;
   readonly override?: BenchOptions["override"];
 }
 
-async function start(sink: FakeSink, { batch, override }: Options = {}): Promise<WorkerBench> {
-  const use = sinkUse("fake", { batch: { eventsMax: 20, bytesMax: 1_000_000, lingerMs: LINGER_MS, ...batch } });
+async function start(sink: FakeSink, { batch, windowEvents = 10_000, override }: Options = {}): Promise<WorkerBench> {
+  const use = sinkUse("fake", {
+    batch: { eventsMax: 20, bytesMax: 1_000_000, lingerMs: LINGER_MS, ...batch },
+    windowEvents,
+  });
   const bench = await WorkerBench.start({
     plugins: [sink.definition("fake")],
     tenants: [tenant("a", [use])],
@@ -56,7 +62,7 @@ describe("a lane that keeps up", () => {
     expect(sizes(sink)).toEqual([2]);
     await bench.clock.advance(2);
     expect(sizes(sink)).toEqual([2, 6]);
-    expect(await bench.until(LANE, 8, 0)).toMatchObject({ delivered: 8 });
+    expect(await bench.until(LANE, 8, COMMIT_MS)).toMatchObject({ delivered: 8 });
   });
 
   it("gathers what it found while it looked for the stream's end, too", async () => {
@@ -127,6 +133,53 @@ describe("a lane that keeps up", () => {
     await arrive(bench, "b", 9);
     await bench.clock.advance(LINGER_MS);
     expect(sink.taken.size).toBe(10);
+  });
+
+  /** How many events each commit moved past. */
+  function counting(commits: number[]): BenchOptions["override"] {
+    return (log) => ({
+      commit: (lanes) => {
+        for (const { settlement } of lanes) commits.push(settlement.to - settlement.from);
+        return log.commit(lanes);
+      },
+    });
+  }
+
+  it("commits the first event after a pause at once, and then what several deliveries have settled", async () => {
+    const sink = new FakeSink();
+    const commits: number[] = [];
+    const bench = await start(sink, { override: counting(commits) });
+    for (let i = 0; i < 4; i++) {
+      await arrive(bench, `a${i}`, 2);
+      await bench.clock.advance(LINGER_MS);
+    }
+    expect(sizes(sink)).toEqual([2, 2, 2, 2]);
+    expect(commits).toEqual([2, 6]);
+    await bench.clock.advance(COMMIT_MS);
+    await arrive(bench, "b", 1);
+    expect(commits).toEqual([2, 6, 1]);
+  });
+
+  it("gathers for no commit while its window is half full", async () => {
+    const sink = new FakeSink();
+    const commits: number[] = [];
+    const bench = await start(sink, { override: counting(commits), windowEvents: 8, batch: { eventsMax: 4 } });
+    await arrive(bench, "a", 1);
+    await arrive(bench, "b", 12);
+    await bench.clock.advance(LINGER_MS);
+    expect(sink.taken.size).toBe(13);
+    expect(commits.reduce((sum, events) => sum + events, 0)).toBeGreaterThan(8);
+  });
+
+  it("commits what it has gathered before it stops", async () => {
+    const sink = new FakeSink();
+    const bench = await start(sink);
+    await arrive(bench, "a", 1);
+    await bench.clock.advance(LINGER_MS);
+    await arrive(bench, "b", 1);
+    expect(sink.taken.size).toBe(2);
+    await bench.stop();
+    expect(await bench.log.loadLane(LANE)).toMatchObject({ cursor: 2, delivered: 2 });
   });
 
   it("holds no timer once all is delivered", async () => {

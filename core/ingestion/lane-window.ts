@@ -252,6 +252,11 @@ export class LaneWindow {
     }
   }
 
+  /** Whether `collect` would give anything. */
+  get hasSettled(): boolean {
+    return this.#slots.peek()?.state === "settled";
+  }
+
   /** Takes the contiguous settled prefix out; it counts towards the size until `committed`. */
   collect(): Slot[] {
     const prefix: Slot[] = [];

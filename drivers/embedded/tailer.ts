@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Arrivals } from "./arrivals.ts";
 import type { Disk } from "./disk.ts";
 import { corrupt, type LogFolder, segmentPath } from "./folder.ts";
@@ -10,6 +11,11 @@ import type { StreamTable } from "./streams.ts";
 import type { TailCache } from "./tail-cache.ts";
 
 const READ_BYTES = 1 << 20;
+/**
+ * Between two wake-ups: each costs both threads as much as some events do, so commits in close
+ * succession are followed together. The first after a pause is followed at once, and whoever reads sees all.
+ */
+const GATHER_MS = 5;
 
 export interface TailerOptions {
   readonly disk: Disk;
@@ -74,10 +80,14 @@ export class Tailer implements SegmentRange {
   /** Follows until closed. Rejects when what was committed can't be read. */
   async run(): Promise<void> {
     const { progress } = this.options;
+    let wokenAt = Number.NEGATIVE_INFINITY;
     while (!this.isClosed) {
       const seen = progress.version;
       this.catchUp();
       await progress.changed(seen);
+      const restMs = wokenAt + GATHER_MS - performance.now();
+      if (restMs > 0) await sleep(restMs);
+      wokenAt = performance.now();
     }
   }
 

@@ -87,6 +87,63 @@ const ROWS: readonly Row[] = [
     figures: ["rssRatio", "rateRatio", "large.restartSeconds", "small.restartSeconds"],
     text: "memory × {}, rate × {}, stop and restart {} s (with 10,000: {} s)",
   },
+  {
+    what: "On Redis, synced always: 1 KB POST, 64 connections",
+    bench: "redis",
+    figures: [
+      "door.post1KB_64.gate.perSecond",
+      "door.post1KB_64.ratio.median",
+      "door.post1KB_64.gate.cpuMicrosEach",
+      "door.post1KB_64.gate.helperCpuMicrosEach",
+    ],
+    text: "{}/s, **{} × the echo**, CPU {} µs here + {} µs in Redis",
+  },
+  {
+    what: "On Redis: 1 KB POST, 256 connections",
+    bench: "redis",
+    figures: [
+      "door.post1KB_256.gate.perSecond",
+      "door.post1KB_256.ratio.median",
+      "door.post1KB_256.gate.cpuMicrosEach",
+      "door.post1KB_256.gate.helperCpuMicrosEach",
+    ],
+    text: "{}/s, **{} × the echo**, CPU {} µs here + {} µs in Redis",
+  },
+  {
+    what: "On Redis: appends of the driver, 64 at a time; NDJSON",
+    bench: "redis",
+    figures: [
+      "appends.depth_64.perSecond",
+      "appends.depth_64.ratio",
+      "door.ndjson.eventsPerSecond",
+      "door.ndjson.ratioToXadd",
+    ],
+    text: "{}/s, **{} ×** `redis-benchmark` with plain XADD at the same depth; NDJSON {} events/s, **{} ×** it",
+  },
+  {
+    what: "On Redis: one worker that catches up, into an empty sink",
+    bench: "redis",
+    figures: ["delivery.perSecond", "delivery.perWorkerCoreSecond"],
+    text: "{} events/s, {} for each second of a core",
+  },
+  {
+    what: "On Redis: 10,000 tenants",
+    bench: "redis",
+    figures: ["tenants.ratio.median", "idle.coreShare"],
+    text: "× {} CPU for each append against one tenant; idle, {} of a core in worker and Redis",
+  },
+  {
+    what: "Workers over one Redis",
+    bench: "scale-out",
+    figures: [
+      "takeover.longestWaitMs.max",
+      "handOver.longestWaitMs.max",
+      "joining.taken",
+      "joining.slots",
+      "scaling.ratio.median",
+    ],
+    text: "killed: replaced in {} ms; stopped: {} ms; a third takes {} of {} slots; 1 → 4 deliver **{} ×**",
+  },
 ];
 
 /** The README's block of figures as Markdown; what was not measured is left out. */

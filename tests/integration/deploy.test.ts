@@ -92,6 +92,28 @@ interface Manifest {
   readonly metadata: { readonly name: string };
 }
 
+interface Deployment extends Manifest {
+  readonly spec: {
+    readonly template: {
+      readonly spec: {
+        readonly terminationGracePeriodSeconds: number;
+        readonly automountServiceAccountToken: boolean;
+        readonly securityContext: object;
+        readonly containers: ReadonlyArray<{
+          readonly lifecycle?: { readonly preStop: { readonly sleep: { readonly seconds: number } } };
+        }>;
+      };
+    };
+  };
+}
+
+interface Autoscaler extends Manifest {
+  readonly spec: {
+    readonly scaleTargetRef: { readonly name: string };
+    readonly metrics: ReadonlyArray<{ readonly external?: { readonly metric: { readonly name: string } } }>;
+  };
+}
+
 type Model = new (manifest: never) => { validate(): void };
 
 /** Every kind that the manifests use. */
@@ -125,6 +147,50 @@ describe("deploy/kubernetes", () => {
     const found = (await manifests()).find(({ kind }) => kind === "Deployment");
     const broken = { ...found, spec: { replicas: "two" } };
     expect(() => new apps.Deployment(broken as never).validate()).toThrow("spec");
+  });
+
+  test("every pod is as restricted as can be, is looked after, and has the time that it needs to end", async () => {
+    const all = (await manifests()) as unknown as readonly Deployment[];
+    const deployments = all.filter(({ kind }) => kind === "Deployment");
+    expect(deployments.map(({ metadata }) => metadata.name)).toEqual(["admin", "api", "worker"]);
+    const graceSecs = Number(/shutdown_grace: (\d+)s/.exec(await read("deploy/kubernetes/config.yaml"))?.[1]);
+    for (const { spec } of deployments) {
+      const { containers, terminationGracePeriodSeconds, securityContext, automountServiceAccountToken } =
+        spec.template.spec;
+      expect(automountServiceAccountToken).toBe(false);
+      expect(securityContext).toMatchObject({ runAsNonRoot: true, seccompProfile: { type: "RuntimeDefault" } });
+      for (const container of containers) {
+        expect(container).toMatchObject({
+          livenessProbe: { httpGet: { path: "/livez" } },
+          readinessProbe: { httpGet: { path: "/readyz" } },
+          startupProbe: { httpGet: { path: "/livez" } },
+          resources: { limits: { memory: expect.any(String) }, requests: { cpu: expect.any(String) } },
+          securityContext: {
+            allowPrivilegeEscalation: false,
+            readOnlyRootFilesystem: true,
+            capabilities: { drop: ["ALL"] },
+          },
+        });
+        const pauseSecs = container.lifecycle?.preStop.sleep.seconds ?? 0;
+        expect(terminationGracePeriodSeconds).toBeGreaterThan(pauseSecs + graceSecs);
+      }
+    }
+  });
+
+  test("autoscalers alone say how many there are, by a metric that PulseGate has", async () => {
+    const all = (await manifests()) as unknown as ReadonlyArray<Deployment & Autoscaler>;
+    const scalers = all.filter(({ kind }) => kind === "HorizontalPodAutoscaler");
+    expect(scalers.map(({ spec }) => spec.scaleTargetRef.name)).toEqual(["api", "worker"]);
+    const metrics = scalers.flatMap(({ spec }) => spec.metrics.flatMap(({ external }) => external?.metric.name ?? []));
+    const reference = await read("docs/reference/metrics.md");
+    expect(metrics).toEqual(["pulsegate_stream_lag"]);
+    for (const metric of metrics) expect(reference).toContain(`\`${metric}\``);
+    for (const { spec } of scalers) {
+      const target = all.find(({ kind, metadata }) => {
+        return kind === "Deployment" && metadata.name === spec.scaleTargetRef.name;
+      });
+      expect(target?.spec).not.toHaveProperty("replicas");
+    }
   });
 
   test("kustomization.yaml names every file, and the configuration is valid", async () => {

@@ -203,6 +203,7 @@ describe("the admin API", () => {
     await threeFates(log);
     expect((await get("/admin/v1/ledger")).body.items).toEqual([
       {
+        lane: "shop/0/raw",
         tenant: "shop",
         partition: 0,
         sink: "raw",

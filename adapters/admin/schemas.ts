@@ -105,6 +105,7 @@ export const StorageSchema = z.strictObject({
 });
 
 export const LedgerSchema = z.strictObject({
+  lane: z.string(),
   tenant: z.string(),
   partition: count(),
   sink: z.string(),
@@ -248,6 +249,7 @@ export const PreviewSchema = z.strictObject({
 export const LaneAuditSchema = z.strictObject({
   lane: z.string(),
   tenant: z.string(),
+  partition: count(),
   sink: z.string(),
   accepted: count(),
   delivered: count(),

@@ -99,9 +99,11 @@ export function laneView({ tenantId, partition, sink, state, bounds }: LaneNow, 
 }
 
 export function ledgerView({ tenantId, partition, sink, state, bounds }: LaneNow) {
-  const entry = ledgerEntry({ stream: { tenantId, partition }, sink }, state, bounds);
+  const lane = { stream: { tenantId, partition }, sink };
+  const entry = ledgerEntry(lane, state, bounds);
   const { accepted, delivered, filtered, filteredByReason, dead, erased, pending, imbalance } = entry;
   return {
+    lane: laneKey(lane),
     tenant: tenantId,
     partition,
     sink,
@@ -121,6 +123,7 @@ export function laneAuditView({ lane, recounted, deadLetters, unsettledEntries, 
   return {
     lane: laneKey(lane),
     tenant: lane.stream.tenantId,
+    partition: lane.stream.partition,
     sink: lane.sink,
     accepted: recounted.cursor - recounted.start + unsettledEntries,
     delivered: recounted.delivered,

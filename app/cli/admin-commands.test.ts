@@ -187,6 +187,20 @@ describe("lanes and the ledger", () => {
     expect([result.code, result.stderr]).toEqual([1, expect.stringMatching(/^error: 409 .*take its sink out/s)]);
   });
 
+  test("the ledger and its audit name the lanes of one sink apart, where it has several", async () => {
+    const second: LaneId = { ...LANE, stream: { ...LANE.stream, partition: 1 } };
+    await log.openLane(second, "start");
+    try {
+      for (const args of [["ledger"], ["ledger", "--audit"]]) {
+        const { code, stdout } = await run(...args);
+        expect([code, stdout.match(/^shop\/\d\/raw/gm)]).toEqual([0, ["shop/0/raw", "shop/1/raw"]]);
+      }
+    } finally {
+      await log.dropLane(second);
+    }
+    expect((await run("ledger", "--audit")).stdout).toMatch(/^shop +raw /m);
+  });
+
   test("a balanced ledger ends with 0, one that is not with 1", async () => {
     const balanced = await run("ledger");
     expect([balanced.code, balanced.stdout.split("\n").at(2)]).toEqual([

@@ -84,9 +84,7 @@ function print(lane: LaneView, { json }: AdminOptions): void {
 }
 
 interface Entry extends Row {
-  readonly tenant: string;
   readonly partition: number;
-  readonly sink: string;
   readonly imbalance?: number;
   readonly faults?: readonly string[];
 }
@@ -102,10 +100,7 @@ export async function showLedger(options: TenantOptions & { readonly audit?: boo
   const columns = [...names, ...counts, isAudit ? "faults" : "imbalance"].filter(isTold(items));
   if (options.json === true) printJson({ items });
   else {
-    const rows = items.map((item) => {
-      const { tenant, partition, sink, faults } = item;
-      return { ...item, lane: `${tenant}/${partition}/${sink}`, faults: faults?.length };
-    });
+    const rows = items.map((item) => ({ ...item, faults: item.faults?.length }));
     printRows(rows, columns, "There are no lanes: no tenant has a sink.");
   }
   const wrong = items.filter((item) => (isAudit ? item.faults?.length !== 0 : item.imbalance !== 0));

@@ -96,3 +96,26 @@ test.each([
   await trials.begin({ tenants: [{ id: "trial-taken" }], ...TTL });
   await expect(trials.begin({ tenants, ...TTL })).rejects.toMatchObject({ code });
 });
+
+test("another process runs a trial once it follows, and ends it as soon as it is ended", async () => {
+  const [first, second] = [start(), start()];
+  const { id } = await first.begin({ tenants: [{ id: "trial-a" }], ...TTL });
+  await second.follow();
+  expect(ran).toEqual([
+    ["shop", "trial-a"],
+    ["shop", "trial-a"],
+  ]);
+  await second.end(id);
+  await first.follow();
+  expect(ran.slice(2)).toEqual([["shop"], ["shop"]]);
+  expect(await lanes()).toEqual(["shop/0/raw"]);
+});
+
+test("a process that can't run another's trial says so once and goes on without it", async () => {
+  await start().begin({ tenants: [{ id: "trial-a" }], ...TTL });
+  const other = start({ failing: true });
+  await expect(other.follow()).rejects.toThrow("a sink can't be made");
+  expect(ran.at(-1)).toEqual(["shop"]);
+  await other.follow();
+  expect(await lanes()).toContain("trial-a/0/raw");
+});

@@ -129,6 +129,24 @@ tenants:
 });
 
 describe("a wrong file", () => {
+  test("is told where a rule of retention is not one", () => {
+    const text = `log:
+  disk_bytes_max: 100MiB
+  when_full: drop_newest
+  dead_letters: { age: 30 }
+tenants:
+  - id: a
+    retention: { age: 2h, bytes: many, days: 3 }
+`;
+    expect(problemsOf(text)).toEqual([
+      "pulsegate.yaml:2:19: log.disk_bytes_max: must be between 1GiB and 1024TiB",
+      'pulsegate.yaml:3:14: log.when_full: expected one of "refuse"|"drop_oldest"',
+      "pulsegate.yaml:4:24: log.dead_letters.age: expected a time with its unit, like 500ms, 30s, 5m, 2h or 7d",
+      "pulsegate.yaml:7:34: tenants[0].retention.bytes: expected a size, like 512KiB, 10MiB, 1GB or a whole number of bytes",
+      'pulsegate.yaml:7:40: tenants[0].retention: unknown key "days" (known: age, bytes, when_full)',
+    ]);
+  });
+
   test("is told whole, in the order of the file, each with place and what to do", () => {
     const text = `version: 2
 htttp: {}

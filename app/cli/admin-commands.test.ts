@@ -215,6 +215,25 @@ describe("lanes and the ledger", () => {
     expect(wrong.stderr).toContain("1 lane(s) do not balance");
   });
 
+  test("storage tells how much is kept of which tenant, and what bounds the log's files", async () => {
+    const bytes = await gate.log.storedBytes(LANE.stream);
+    const shown = await run("storage");
+    expect([shown.code, shown.stdout.split("\n").at(2)]).toEqual([
+      0,
+      expect.stringMatching(new RegExp(`^shop +3 +${bytes} +0\\.0$`)),
+    ]);
+    gate.log.diskUse = async () => ({
+      usedBytes: 3e9,
+      isFreeing: false,
+      bytesMax: 4 * 2 ** 30,
+      fullAtBytes: 3.875 * 2 ** 30,
+    });
+    expect((await run("storage")).stdout).toContain("take up 2861.0 MiB; at 3968.0 of 4096.0 MiB nothing more");
+    const { items, disk } = JSON.parse((await run("storage", "--json")).stdout);
+    expect(items).toEqual([{ tenant: "shop", events: 3, bytes }]);
+    expect(disk).toEqual({ used_bytes: 3e9, full_at_bytes: 3.875 * 2 ** 30, bytes_max: 4 * 2 ** 30 });
+  });
+
   test("a wrong token is told as such, with 1", async () => {
     const env = { PULSEGATE_ADMIN_URL: gate.url, PULSEGATE_ADMIN_TOKEN: "wrong" };
     const result = await pulsegate(["ledger"], { env });

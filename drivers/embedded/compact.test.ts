@@ -76,6 +76,8 @@ describe("a compaction", () => {
     await log.close();
     log = await open({ disk });
     await check(log);
+    // Names that are kept for repeats are no entries.
+    expect((await log.read(GONE, 0, ALL)).filter(({ erasedAt }) => erasedAt !== undefined)).toEqual([]);
     expect(await log.storedBytes(STAYS)).toBe(bytes);
     expect(await log.seekBytes(STAYS, bytes / 2)).toBeCloseTo(EVENTS / 2, -0.5);
     expect(await log.append([entryOf("stays", "later")])).toMatchObject([{ type: "appended", sequence: EVENTS }]);
@@ -191,4 +193,31 @@ describe("a compaction that the power cuts off", () => {
     expect(platter.paths.filter((name) => name.endsWith(".tmp"))).toEqual([]);
     await again.close();
   });
+
+  it.each(Array.from({ length: 32 }, (_, i) => i))(
+    "nor when later ones are compacted already, at step %i",
+    async (step) => {
+      const random = seeded(step + 100);
+      const disk = new SimDisk();
+      const log = await open({ disk });
+      const early = { tenantId: "early", partition: 0 };
+      for (let i = 0; i < 40; i++) await log.append([entryOf("early", `a${i}`, 1_500)]);
+      await fill(log);
+      clock.step(2 * DAY_MS);
+      await log.trim(GONE, BEFORE);
+      await freed(log);
+      // Amid the second segment: the first goes.
+      const before = 30;
+      const after = cutAt(disk, step, random);
+      await log.trim(early, before).catch(() => undefined);
+      await freed(log);
+      const platter = after() ?? disk.losePower(random);
+      await log.close();
+      const again = await open({ disk: platter });
+      expect(await idsOf(again)).toEqual(numbered("s", 0, EVENTS));
+      expect((await idsOf(again, early, before)).slice(-10)).toEqual(numbered("a", before, 40));
+      expect(await again.append([entryOf("stays", "later")])).toMatchObject([{ type: "appended", sequence: EVENTS }]);
+      await again.close();
+    },
+  );
 });

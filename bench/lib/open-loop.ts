@@ -12,8 +12,6 @@ export interface OpenLoad {
   /** Requests per second, sent on schedule whether or not answers come. */
   readonly rate: number;
   readonly seconds: number;
-  /** Of autocannon; more than it can use at the rate do nothing. */
-  readonly connections?: number;
 }
 
 export interface OpenResult {
@@ -78,7 +76,7 @@ async function byAutocannon(load: OpenLoad): Promise<OpenResult> {
     method: "POST",
     body: load.body,
     headers: { ...load.headers },
-    connections: load.connections ?? 64,
+    connections: 64,
     overallRate: load.rate,
     duration: load.seconds,
   });

@@ -31,7 +31,8 @@ export function applyRound({ options, window, report }: RoundParts, end: RoundEn
   // A suspect that fails alone again says nothing about the target, unless it was sent to ask just that.
   const telling = end.probe || slots.some((slot) => slot.attempts === 0);
   if (alive) target.alive(end.tookMs);
-  const crowded = use.ordering !== undefined && isCrowded(window, use);
+  // With an order of the whole stream that is the rule, and the lane is to wait.
+  const crowded = typeof use.ordering === "object" && isCrowded(window, use);
   const round: Round = { sent: slots.length, alive, aliveBefore, aliveAfter: target.aliveCount, crowded };
   const counted = use.ordering === undefined ? verdicts : verdictsInOrder(slots, verdicts);
   slots.forEach((slot, i) => applyVerdict(slot, counted[i]));

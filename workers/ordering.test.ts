@@ -1,9 +1,11 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, test } from "vitest";
+import { newSlot } from "../core/ingestion/lane-slot.ts";
 import type { Ordering } from "../core/ingestion/revision.ts";
 import { BatchRejected, type CanonicalEvent, type SinkOutcome } from "../plugins/contract.ts";
 import { type Behaviour, FakeSink } from "../tests/helpers/fake-sink.ts";
 import { JobBench } from "../tests/helpers/job-bench.ts";
 import { entry, lane, sinkUse, tenant, WorkerBench } from "../tests/helpers/worker-bench.ts";
+import { judge } from "./retry.ts";
 
 const LANE = lane("a", "fake");
 const OK: SinkOutcome = { type: "ok" };
@@ -190,6 +192,25 @@ describe("a lane full of events that wait for failing ones of their keys", () =>
     expect(takenOf(sink, "b")).toEqual(["b0"]);
     await bench.stop();
   });
+});
+
+test("what transforms counted against an event does not make it known to fail at its sink", () => {
+  const slot = newSlot({ sequence: 0, receivedAt: 0, bytes: Buffer.alloc(0) }, 0, {});
+  slot.attempts = 1;
+  const verdict = {
+    type: "retry",
+    reason: "no",
+    code: "500",
+    unavailable: false,
+    retryAfterMs: 0,
+    response: undefined,
+  } as const;
+  const round = { sent: 1, alive: false, aliveBefore: 0, aliveAfter: 0, crowded: true };
+  const policy = { attempts: 2, backoffMinMs: 1, backoffMaxMs: 1, timeoutMs: 1 };
+  const once = { slot, verdict, round, policy, random: () => 0 };
+  expect([judge(once), judge(once)]).toMatchObject([{ type: "later" }, { type: "later" }]);
+  // Beside another that passed it is.
+  expect(judge({ ...once, round: { ...round, alive: true } })).toMatchObject({ type: "dead" });
 });
 
 describe("a replay", () => {

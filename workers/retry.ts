@@ -46,8 +46,9 @@ export function judge(options: {
     return slot.attempts === 0 ? { type: "again" } : later();
   }
   const proven = slot.failedAloneAt !== undefined && round.aliveBefore > slot.failedAloneAt ? 1 : 0;
-  const isKnown = round.crowded && slot.attempts > 0 && proven === 0;
-  const counts = (round.alive || isKnown) && !verdict.unavailable;
+  const beside = round.alive && !verdict.unavailable;
+  slot.isProven ||= proven > 0 || beside;
+  const counts = beside || (round.crowded && slot.isProven && proven === 0 && !verdict.unavailable);
   slot.attempts += proven + (counts ? 1 : 0);
   slot.failedAloneAt = counts ? undefined : round.aliveAfter;
   if (slot.attempts >= policy.attempts) return { type: "dead" };

@@ -45,6 +45,8 @@ export interface Slot {
   tries: number;
   /** Tries that count against the limit: those that failed while the sink worked for others. */
   attempts: number;
+  /** It has failed at the sink while the sink worked for others. */
+  isProven: boolean;
   /** The target's count of signs of life when this event last failed alone. */
   failedAloneAt: number | undefined;
   /** Sent with at most so many, itself included: halves when a whole batch fails, to find the guilty one. */
@@ -75,6 +77,7 @@ export function newSlot(
     dueAt: 0,
     tries: 0,
     attempts: 0,
+    isProven: false,
     failedAloneAt: undefined,
     togetherMax: Number.POSITIVE_INFINITY,
     history: [],

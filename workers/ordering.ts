@@ -40,6 +40,5 @@ export function verdictsInOrder(
  * tried to tell whether the target works.
  */
 export function isCrowded(window: LaneWindow, { windowEvents }: Pick<SinkUse, "windowEvents">): boolean {
-  if (window.count("parked") === 0 || window.unsettled < windowEvents + FEW) return false;
-  return window.count("fresh") + window.count("preparing") + window.count("ready") === 0;
+  return window.count("parked") > 0 && window.unsettled >= windowEvents + FEW && window.holdsOnlyProven;
 }

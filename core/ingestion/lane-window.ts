@@ -290,6 +290,14 @@ export class LaneWindow {
     return isUnproven;
   }
 
+  /** Whether all that could be tried now or later, before anything is settled or read, has been proven to fail. */
+  get holdsOnlyProven(): boolean {
+    if (this.#counts.fresh + this.#counts.preparing + this.#untried > 0) return false;
+    for (const { state, isProven } of this.#slots)
+      if (state !== "settled" && state !== "parked" && !isProven) return false;
+    return true;
+  }
+
   /** One more event is to be read, beyond all room, in search of one that could be tried. */
   seekWitness(): void {
     this.#sought = this.unsettled + 1;

@@ -168,6 +168,23 @@ describe("a lane full of events that wait for failing ones of their keys", () =>
     await bench.stop();
   });
 
+  it("goes on where several keys fail, each so slowly that the others are always ready to fail again", async () => {
+    const sink = new FakeSink();
+    const bench = await benchWith(sink, { single: true, windowEvents: 20 });
+    sink.behave = async (events, ctx) => {
+      if (!/^[ac]/.test(events[0]?.event_id ?? "")) return events.map(() => OK);
+      await bench.clock.sleep(3_000, ctx.signal);
+      return events.map(() => NOT_NOW);
+    };
+    await append(bench, ["b0", "b1", ...numbered("ac", 30), "b2"]);
+    for (let n = 3; n < 100; n++) {
+      await append(bench, [`b${n}`]);
+      await bench.clock.advance(2_000);
+    }
+    expect(await bench.until(LANE, 160, 3_600_000)).toMatchObject({ delivered: 100, dead: 60 });
+    await bench.stop();
+  });
+
   it.each(["ab", "a"])("does not take an outage for their fault, with keys %s", async (keys) => {
     const sink = new FakeSink();
     sink.behave = each(() => NOT_NOW);

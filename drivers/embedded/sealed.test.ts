@@ -277,6 +277,19 @@ describe("the bound on deduplication's memory", () => {
   });
 });
 
+it("a filter that is made again at a restart has every id of a large segment", async () => {
+  const options = { segmentBytes: 4 << 20 };
+  let log = await open(options);
+  const entries = Array.from({ length: 30_000 }, (_, i) => entryOf("t", `e${i}`, 10));
+  for (let from = 0; from < entries.length; from += 1000) await log.append(entries.slice(from, from + 1000));
+  await until(() => segments("idx").length > 0);
+  await log.close();
+  log = await open(options);
+  const again = await log.append(Array.from({ length: 600 }, (_, i) => entryOf("t", `e${i * 50}`, 10)));
+  expect(again.filter(({ type }) => type !== "duplicate")).toEqual([]);
+  await log.close();
+});
+
 async function* takeOne<T>(source: AsyncIterable<T>): AsyncGenerator<T> {
   for await (const item of source) {
     yield item;

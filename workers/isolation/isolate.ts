@@ -188,6 +188,8 @@ export class Isolate implements Runner {
 
   /** What comes may be the plugin's own words, and nonsense: it must not end this thread. */
   #hearAny(report: Report): void {
+    // It is being killed: what it still says comes too late.
+    if (this.#why !== undefined) return;
     try {
       this.#hear(report);
     } catch (error) {

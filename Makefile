@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 ARGS ?=
 LOG ?=
 
-.PHONY: run test check bench chaos build reference clean help
+.PHONY: run test check bench chaos failover build reference clean help
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -27,6 +27,10 @@ bench: node_modules/.installed ## the figures that the README quotes
 chaos: node_modules/.installed ## kill, stop, freeze and cut everything under load, then account for every event; LOG=redis: all roles over Redis
 	@$(if $(filter redis,$(LOG)),tests/helpers/redis/install.sh)
 	@node tests/chaos/run.ts $(if $(LOG),--log $(LOG)) $(ARGS)
+
+failover: node_modules/.installed ## every Redis there is loses each primary of a cluster, and behind sentinels, under load
+	@tests/helpers/redis/install.sh
+	@PULSEGATE_FAILOVER=all vitest run tests/integration/redis-failover.test.ts
 
 build: node_modules/.installed ## dist/ for the package
 	@node scripts/build.ts

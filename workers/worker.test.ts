@@ -289,6 +289,7 @@ describe("a worker", () => {
         breaker: "open",
         window: 7,
         retrying: 0,
+        parked: 0,
         lastError: { at: expect.any(Number), stage: "sink fake", code: "EHOSTUNREACH", message: "no route" },
       },
     ]);

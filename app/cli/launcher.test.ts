@@ -38,7 +38,9 @@ async function pinNode(folder = root): Promise<void> {
 }
 
 function launch(nodeArgs: readonly string[], args: readonly string[] = [], bin = join(root, "bin", "pulsegate.mjs")) {
-  const child = spawn(process.execPath, [...nodeArgs, bin, ...args]);
+  // Where compiled code is kept is the launcher's to say, as on a machine where nobody else does.
+  const { NODE_COMPILE_CACHE: _, ...env } = process.env;
+  const child = spawn(process.execPath, [...nodeArgs, bin, ...args], { env });
   let stdout = "";
   let stderr = "";
   child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));

@@ -69,7 +69,9 @@ export async function startRedisLoad({ url, log: options, sinkMs }: RedisLoadOpt
       const before = new Map(clients.byTenant);
       const total = clients.acked.size + count;
       const all = () => TENANTS.every((id) => (clients.byTenant.get(id) ?? 0) > (before.get(id) ?? 0));
-      await patiently(() => (clients.acked.size >= total && all() ? true : undefined), `${count} more events`);
+      const said = () =>
+        `${count} more events; last refused: ${JSON.stringify(Object.fromEntries(clients.lastRefusals))}`;
+      await patiently(() => (clients.acked.size >= total && all() ? true : undefined), said);
     },
     async finish() {
       await clients.stop();
@@ -84,6 +86,8 @@ export async function startRedisLoad({ url, log: options, sinkMs }: RedisLoadOpt
 class Clients {
   readonly acked = new Set<string>();
   readonly byTenant = new Map<string, number>();
+  /** Why each tenant's latest refused append was. */
+  readonly lastRefusals = new Map<string, string>();
   readonly history = new History();
   refused = 0;
   private readonly stopped = new AbortController();
@@ -107,7 +111,10 @@ class Clients {
   private async send(tenantId: string, eventId: string): Promise<boolean> {
     const request = { eventId, content: eventId };
     const event = entry(tenantId, eventId, { payload: JSON.stringify({ id: eventId }) });
-    const [appended] = await this.log.append([event]).catch(() => []);
+    const [appended] = await this.log.append([event]).catch((error: unknown) => {
+      this.lastRefusals.set(tenantId, String(error));
+      return [];
+    });
     if (appended === undefined || appended.type === "conflict") {
       this.refused++;
       this.history.record(request, { type: "unknown" });
@@ -116,6 +123,7 @@ class Clients {
     const stream = appended.type === "duplicate" ? appended.stream : event.stream;
     this.history.record(request, { type: "acked", position: formatPosition(stream, appended.sequence) });
     this.acked.add(eventId);
+    this.lastRefusals.delete(tenantId);
     return true;
   }
 
@@ -141,11 +149,18 @@ async function lineOf(log: RedisLog, { lane, state }: { readonly lane: LaneId; r
 }
 
 /** A failover on a busy machine takes its time. */
-async function patiently<T>(ask: () => Promise<T | undefined> | T | undefined, what: string): Promise<T> {
+async function patiently<T>(
+  ask: () => Promise<T | undefined> | T | undefined,
+  what: string | (() => string),
+): Promise<T> {
   const slowly = async () => {
     const answer = await ask();
     if (answer === undefined) await sleep(REPEAT_MS);
     return answer;
   };
-  return until(slowly, what).catch(() => until(slowly, what));
+  return until(slowly, "")
+    .catch(() => until(slowly, ""))
+    .catch(() => {
+      throw new Error(`not in time: ${typeof what === "string" ? what : what()}`);
+    });
 }

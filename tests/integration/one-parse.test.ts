@@ -3,6 +3,7 @@ import { payloadJson } from "../../core/canonical/codec.ts";
 import type { TransformDefinition } from "../../plugins/contract.ts";
 import { findPlugin } from "../../plugins/registry.ts";
 import { FakeSink } from "../helpers/fake-sink.ts";
+import { until } from "../helpers/until.ts";
 import { entry, lane, sinkUse, tenant, WorkerBench } from "../helpers/worker-bench.ts";
 
 const MARK = "found in no other text";
@@ -38,7 +39,9 @@ async function deliver(names: readonly (keyof typeof CHAIN)[]) {
   const stringify = vi.spyOn(JSON, "stringify");
   try {
     await bench.log.append([entry("a", "e0", { payload: PAYLOAD })]);
-    await bench.until(lane("a", "fake"), 1, 0);
+    // geoip_enricher looks for its files on the real disk, which takes no time of the bench's clock.
+    const done = () => bench.until(lane("a", "fake"), 1, 0).catch(() => undefined);
+    await until(done, "the event is through");
     const parsed = parse.mock.calls.filter(([text]) => text.includes(MARK)).length;
     const written = stringify.mock.results.filter(({ value }) => String(value).includes(MARK)).length;
     return { got, parsed, written };

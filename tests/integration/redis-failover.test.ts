@@ -13,8 +13,10 @@ import { until } from "../helpers/until.ts";
 const PRIMARIES = 3;
 const SINK_MS = 300;
 const LONG = 300_000;
+/** `make failover`: on every server there is, each primary in turn, sentinels both ways. Otherwise one of each. */
+const ALL = process.env["PULSEGATE_FAILOVER"] === "all";
 
-describe.each(redisServers())("a cluster of $name", ({ binary }) => {
+describe.each(redisServers().slice(0, ALL ? undefined : 1))("a cluster of $name", ({ binary }) => {
   let cluster: TestCluster;
   beforeAll(async () => {
     cluster = await startTestCluster({ binary, withReplicas: true, nodeTimeoutMs: 4_000 });
@@ -40,12 +42,12 @@ describe.each(redisServers())("a cluster of $name", ({ binary }) => {
     expect(await load.finish()).toEqual([]);
   });
 
-  test("loses a primary under load, by kill -9 and by standing still: nothing is lost, nothing twice", {
+  test("loses a primary under load: nothing is lost, nothing twice", {
     timeout: LONG,
   }, async () => {
     const load = await startRedisLoad({ url: cluster.url, log: { replicas: 1, prefix: "failed" }, sinkMs: SINK_MS });
     await load.more(100);
-    for (const [i, node] of (await primaries(cluster)).entries()) {
+    for (const [i, node] of (await primaries(cluster)).slice(0, ALL ? undefined : 1).entries()) {
       const dies = i % 2 === 0;
       await failOver(load, {
         down: () => (dies ? node.kill() : node.freeze(true)),
@@ -90,31 +92,41 @@ describe("sentinels", () => {
     expect(y).toMatchObject({ sequence: 0 });
     await expect(commitOne(log, { claim, from: 0, to: 1 })).rejects.toMatchObject({ code: "fenced" });
     expect((await readAll(log)).map(eventOf)).toEqual(["y"]);
-    await commitOne(log, { claim: await claimIn(held), from: 0, to: 1 });
+    // What is claimed anew may be claimed once more: the replica has yet to find its primary.
+    const anew = async () => commitOne(log, { claim: await claimIn(held), from: 0, to: 1 });
+    await until(() => anew().then(() => true, orFenced), "a commit by a claim of after the loss");
     expect(await log.loadLane(LANE)).toMatchObject({ cursor: 1, delivered: 1 });
   });
 
-  test("put the replica in the place of a primary that stands still, and back when it is killed: nothing is lost, nothing twice", {
-    timeout: LONG,
-  }, async () => {
-    const { url, primaryPort } = sentinels;
-    const { primary, replica } = await placesOf(sentinels);
-    const load = await startRedisLoad({ url, log: { replicas: 1 }, sinkMs: SINK_MS });
-    await load.more(100);
-    await failOver(load, {
-      down: () => primary.freeze(true),
-      replaced: async () => (await primaryPort()) === replica.port,
-      up: () => primary.freeze(false),
-    });
-    await failOver(load, {
-      down: () => replica.kill(),
-      replaced: async () => (await primaryPort()) === primary.port,
-      up: () => replica.start(),
-    });
-    expect(await load.finish()).toEqual([]);
-    expect(load.refused).toBeGreaterThan(0);
-  });
+  test.runIf(ALL)(
+    "put the replica in the place of a primary that stands still, and back when it is killed",
+    {
+      timeout: LONG,
+    },
+    async () => {
+      const { url, primaryPort } = sentinels;
+      const { primary, replica } = await placesOf(sentinels);
+      const load = await startRedisLoad({ url, log: { replicas: 1 }, sinkMs: SINK_MS });
+      await load.more(100);
+      await failOver(load, {
+        down: () => primary.freeze(true),
+        replaced: async () => (await primaryPort()) === replica.port,
+        up: () => primary.freeze(false),
+      });
+      await failOver(load, {
+        down: () => replica.kill(),
+        replaced: async () => (await primaryPort()) === primary.port,
+        up: () => replica.start(),
+      });
+      expect(await load.finish()).toEqual([]);
+      expect(load.refused).toBeGreaterThan(0);
+    },
+  );
 });
+
+function orFenced(error: unknown): undefined {
+  expect(error).toMatchObject({ code: "fenced" });
+}
 
 /** Whose place is whose by now. */
 async function placesOf({ servers, primaryPort }: TestSentinels) {

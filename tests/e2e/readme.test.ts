@@ -89,12 +89,18 @@ async function outputOf(command: string, { cwd, url }: { cwd: string; url: strin
     .replace(/(^|\| )curl /, "$1curl -s ")
     .replace(/^npx pulsegate/, `${process.execPath} ${join(ROOT, "bin/pulsegate.mjs")}`);
   const ask = async () => {
-    const { stdout } = await promisify(execFile)("bash", ["-c", runnable], { cwd });
+    const { stdout } = await promisify(execFile)("bash", ["-c", runnable], { cwd }).catch(orNoTable);
     return UNSETTLED.test(stdout) ? undefined : stdout;
   };
   const changes = / -d |--data-binary| send |redrive|replay create|ALTER|TRUNCATE| > /.test(command);
   const output = changes ? ((await ask()) ?? "") : await until(ask, command);
   return output === "" || output.endsWith("\n") ? output : `${output}\n`;
+}
+
+/** The first delivery makes the table: until then there is no row either. */
+function orNoTable(error: { readonly stderr?: string }): { readonly stdout: string } {
+  if (error.stderr?.includes('relation "events_raw" does not exist') === true) return { stdout: "(0 rows)" };
+  throw error;
 }
 
 /** Ids, times, durations and rates differ at each run; everything else must not. */

@@ -158,12 +158,13 @@ describe("trimming", () => {
     clock.step(DAY_MS + 1000);
     await log.append([entryOf("a", "now")]);
     await log.trim(a, 63);
+    // A segment that is being compacted goes when that is done.
+    await until(() => (segments("seg")[0] as number) > 1);
     const afterA = segments("seg")[0] as number;
-    expect(afterA).toBeGreaterThan(1);
     expect((await log.bounds(b)).first).toBe(0);
     expect(await log.read(b, 0, ALL)).toHaveLength(60);
     await log.trim(b, 60);
-    expect(segments("seg")[0]).toBeGreaterThan(afterA);
+    await until(() => (segments("seg")[0] as number) > afterA);
     // What lies in segments that are still there is let go of all the same.
     expect(await log.bounds(b)).toEqual({ first: 60, end: 60 });
     expect(await log.read(b, 0, ALL)).toEqual([]);

@@ -1,26 +1,24 @@
 import { Script } from "./client.ts";
 
-/** KEYS: documents, names. ARGV: key, version, value. The new version. */
-export const PUT = new Script(`
+/** Refuses when the document is not at the version that the caller knows; 0: there is none. */
+const EXPECT_VERSION = `
 local current = redis.call('HGET', KEYS[1], ARGV[1])
 local version = 0
 if current then version = tonumber(string.match(current, '^(%d+)')) end
 if version ~= tonumber(ARGV[2]) then
   return redis.error_reply('PGVERSION ' .. ARGV[1] .. ' is at version ' .. version .. ', not ' .. ARGV[2])
 end
+`;
+
+/** KEYS: documents, names. ARGV: key, version, value. The new version. */
+export const PUT = new Script(`${EXPECT_VERSION}
 redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', version + 1) .. '\\n' .. ARGV[3])
 redis.call('ZADD', KEYS[2], 0, ARGV[1])
 return version + 1
 `);
 
 /** KEYS: documents, names. ARGV: key, version. */
-export const REMOVE = new Script(`
-local current = redis.call('HGET', KEYS[1], ARGV[1])
-local version = 0
-if current then version = tonumber(string.match(current, '^(%d+)')) end
-if version ~= tonumber(ARGV[2]) then
-  return redis.error_reply('PGVERSION ' .. ARGV[1] .. ' is at version ' .. version .. ', not ' .. ARGV[2])
-end
+export const REMOVE = new Script(`${EXPECT_VERSION}
 redis.call('HDEL', KEYS[1], ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 return 'OK'

@@ -25,7 +25,7 @@ export async function showStorage(options: AdminOptions & { readonly tenant?: st
 
 function lineOf({ used_bytes, full_at_bytes, bytes_max }: NonNullable<Storage["disk"]>): string {
   const used = `The log's files take up ${mibOf(used_bytes)} MiB`;
-  if (full_at_bytes === undefined || bytes_max === undefined) return `${used}; log.disk_bytes_max bounds nothing.`;
+  if (full_at_bytes === undefined || bytes_max === undefined) return `${used}; no bound is set (log.disk_bytes_max).`;
   return `${used}; at ${mibOf(full_at_bytes)} of ${mibOf(bytes_max)} MiB nothing more is taken in.`;
 }
 

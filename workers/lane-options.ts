@@ -25,6 +25,8 @@ export interface LaneOptions {
 
 /** What `status` shows beside the cursor. */
 export interface LaneView {
+  /** A transform or the sink has events of the lane. */
+  readonly isOut: boolean;
   readonly window: number;
   readonly retrying: number;
   readonly parked: number;

@@ -57,8 +57,11 @@ export class LaneSet {
     for (const runner of this.all()) runner.wake();
   }
 
-  abort(): void {
+  /** Cuts off what is under way, and tells whose it was. */
+  abort(): LaneRunner[] {
+    const cut = this.all().filter(({ view }) => view.isOut);
     for (const runner of this.all()) runner.abort();
+    return cut;
   }
 
   /** Throws if the revision names a plugin that is not there, or of the wrong kind, or has a condition that is none. */

@@ -93,9 +93,9 @@ export class LaneRunner {
   }
 
   get view(): LaneView {
-    const { target, chain } = this.#options;
-    const startError = target.host.lastError ?? chain.lastError;
+    const startError = this.target.host.lastError ?? this.#options.chain.lastError;
     return {
+      isOut: this.#preparing || this.#delivering,
       window: this.#window.size,
       retrying: this.#window.count("waiting"),
       parked: this.#window.count("parked"),

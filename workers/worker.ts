@@ -15,6 +15,7 @@ import type { PreviewRequest, SinkPreview } from "../core/ingestion/preview.ts";
 import type { Revision } from "../core/ingestion/revision.ts";
 import type { PluginDefinition, PluginMetrics } from "../plugins/contract.ts";
 import { Committer } from "./committer.ts";
+import { warnOfCuts } from "./cut-off.ts";
 import type { WorkerDeps } from "./deps.ts";
 import { JobRole } from "./job-role.ts";
 import { liveRole } from "./lane-role.ts";
@@ -230,9 +231,9 @@ class Worker implements LaneWorker {
 
   async #stop(deadlineMs: number): Promise<void> {
     const { timers } = this.#deps;
+    let cut: readonly LaneRunner[] = [];
     const deadline = timers.after(deadlineMs, () => {
-      this.#lanes.abort();
-      this.#jobs.abort();
+      cut = [...this.#lanes.abort(), ...this.#jobs.abort()];
     });
     this.#ended.abort();
     this.#arrivals?.abort();
@@ -242,6 +243,7 @@ class Worker implements LaneWorker {
     const leftMs = () => Math.max(CLOSE_MIN_MS, until - timers.now());
     await Promise.all([this.#lanes.close(leftMs), this.#jobs.close(leftMs)]);
     deadline.cancel();
+    if (cut.length > 0) await warnOfCuts(this.#deps, cut);
     await this.#claims?.release().catch((error: unknown) => this.#storeFailed("release claims", error));
     timers.close();
   }

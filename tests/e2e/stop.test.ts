@@ -45,7 +45,7 @@ function leaveNothingIn(folder: string): void {
   });
 }
 
-test("Ctrl-C ends with 0 while PostgreSQL is frozen, and leaves none of its processes", async () => {
+test("Ctrl-C ends with 0 while PostgreSQL is frozen, tells what was cut off, and leaves none of its processes", async () => {
   const data = await tempDir();
   leaveNothingIn(data);
   const { dev, url } = await startDev(data);
@@ -61,7 +61,9 @@ test("Ctrl-C ends with 0 while PostgreSQL is frozen, and leaves none of its proc
   const port = await postgresPort(data);
   await until(async () => ((await isUnread(port)) ? true : undefined), "a delivery that hangs");
   dev.signalGroup("SIGINT");
-  expect((await dev.finished).code).toBe(0);
+  const { code, stderr } = await dev.finished;
+  expect(code).toBe(0);
+  expect(stderr).toMatch(/"sink":"postgres_sink","undelivered":1,"msg":"a delivery under way was cut off/);
   expect(await processesIn(data)).toEqual([]);
   expect(() => process.kill(postmaster, 0)).toThrow();
 });

@@ -11,6 +11,7 @@ import type { QuotaPolicy, TenantQuota } from "../../core/qps/quota.ts";
 import type { BodyOwner } from "./body.ts";
 import type { BodySink, GateRequest } from "./gate-request.ts";
 import { problemJson } from "./problem.ts";
+import type { PacedRefusals } from "./paced-refusals.ts";
 import type { SlowBodies } from "./slow-bodies.ts";
 import { rateLimitHeaders } from "./rate-limit.ts";
 
@@ -22,6 +23,7 @@ export interface ExchangeScope {
   readonly metrics: IngestMetrics;
   readonly capacity: Capacity;
   readonly slowBodies: SlowBodies;
+  readonly pacedRefusals: PacedRefusals;
   /** No new connections any more: answers say `Connection: close`. */
   draining: boolean;
 }
@@ -167,6 +169,13 @@ export class Exchange implements BodyOwner {
     this.send({ status: ERROR_CODES[code].http, body, isAscii: true, headers });
   }
 
+  /** Refuses by `answer`: after a while as long as there is no room for more than there is, else at once. */
+  refuseInTurn(answer: () => void): void {
+    const { capacity, pacedRefusals } = this.scope;
+    if (capacity.isFull) pacedRefusals.later(this.request.socket, () => guarded(this, answer));
+    else answer();
+  }
+
   /** Answers that we failed, whatever it was: the client is never told that it was its fault. */
   fail(error: unknown): void {
     const code = faultCode(error);
@@ -199,6 +208,15 @@ export class Exchange implements BodyOwner {
       status,
       latencyMs: this.scope.clock.monotonic() - this.startedMs,
     });
+  }
+}
+
+/** A fault of ours in a callback is answered, not left to end the process. */
+export function guarded(exchange: Exchange, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    exchange.fail(error);
   }
 }
 

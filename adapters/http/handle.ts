@@ -10,6 +10,7 @@ import { postBatch } from "./batch.ts";
 import type { Decoder } from "./content-encoding.ts";
 import { ACCEPTED_ENCODINGS, decoderFor } from "./content-encoding.ts";
 import type { Exchange } from "./exchange.ts";
+import { guarded } from "./exchange.ts";
 import type { FateLookup } from "./fate.ts";
 import { getFate } from "./fate.ts";
 import { OPENAPI_JSON } from "./openapi.ts";
@@ -67,7 +68,8 @@ function receive(exchange: Exchange, ports: HandlerPorts, admitted: Admitted, op
   const quota = ports.door.quotaOf(admitted.tenant.id);
   if (quota !== undefined && !enterQuota(exchange, quota, declaredBytes)) return;
   const { id, weight } = admitted.tenant;
-  if (!exchange.scope.capacity.admits(id, weight)) return exchange.refuse("overloaded", OVERLOADED);
+  if (!exchange.scope.capacity.admits(id, weight))
+    return exchange.refuseInTurn(() => exchange.refuse("overloaded", OVERLOADED));
   const mediaType = mediaTypeOf(headers["content-type"] ?? "application/json");
   if (!fits(operation, mediaType)) return refuseMediaType(exchange, operation);
   const decoder = decoderFor(headers["content-encoding"]);
@@ -152,13 +154,4 @@ function decodeBody(exchange: Exchange, decoding: Promise<Buffer>, done: (body: 
     if (error instanceof PulseGateError) exchange.refuse(error.code, error.message);
     else exchange.fail(error);
   });
-}
-
-/** A fault of ours in a callback is answered, not left to end the process. */
-function guarded(exchange: Exchange, work: () => void): void {
-  try {
-    work();
-  } catch (error) {
-    exchange.fail(error);
-  }
 }

@@ -17,6 +17,7 @@ import type { HandlerPorts } from "./handle.ts";
 import { GateRequest } from "./gate-request.ts";
 import { handle } from "./handle.ts";
 import { Addresses } from "./addresses.ts";
+import { PacedRefusals } from "./paced-refusals.ts";
 import { SlowBodies } from "./slow-bodies.ts";
 import { onClientError, track } from "./connection-errors.ts";
 
@@ -56,7 +57,9 @@ const DEADLINE_CHECK_MS = 500;
 export async function startHttp(options: HttpOptions): Promise<HttpAdapter> {
   const { clock, ids, logger, metrics, capacity, limits } = options;
   const slowBodies = new SlowBodies(clock, () => limits().bodyBytesPerSecondMin);
-  const scope: ExchangeScope = { clock, ids, logger, metrics, capacity, slowBodies, draining: false };
+  const pacedRefusals = new PacedRefusals(clock);
+  const shared = { clock, ids, logger, metrics, capacity };
+  const scope: ExchangeScope = { ...shared, slowBodies, pacedRefusals, draining: false };
   const server: GateServer = createServer({
     IncomingMessage: GateRequest,
     maxHeaderSize: HEADER_BYTES_MAX,
@@ -127,6 +130,7 @@ const IDLE_GRACE_MS = 250;
 
 async function drain(server: GateServer, scope: ExchangeScope, deadlineMs: number): Promise<void> {
   scope.draining = true;
+  scope.pacedRefusals.close();
   const deadline = new AbortController();
   const closed = new Promise<void>((resolve) => {
     // http's own close() would cut idle connections at once; net's only stops listening.

@@ -12,7 +12,7 @@ export function enterQuota(exchange: Exchange, quota: TenantQuota, declaredBytes
   const refusal = quota.enter(declaredBytes);
   exchange.quota = quota;
   if (refusal !== undefined) {
-    exchange.refuseReady(readyRefusal(quota, refusal, exchange.startedMs));
+    exchange.refuseInTurn(() => exchange.refuseReady(readyRefusal(quota, refusal, exchange.startedMs)));
     return false;
   }
   exchange.response.once("close", () => quota.leave());

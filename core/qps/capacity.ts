@@ -82,6 +82,11 @@ export class Capacity {
     return this.#cost;
   }
 
+  /** As much is under way as may be: some are refused. */
+  get isFull(): boolean {
+    return this.#cost >= this.#limit;
+  }
+
   /** What each tenant has under way. */
   *costs(): Generator<readonly [tenantId: string, cost: number]> {
     for (const [tenantId, { cost }] of this.#shares) yield [tenantId, cost];

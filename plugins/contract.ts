@@ -109,8 +109,9 @@ export interface SinkPlugin {
    */
   sendBatch?(events: readonly CanonicalEvent[], ctx: PluginContext): Promise<readonly SinkOutcome[]>;
   /**
-   * A batch is stored in its order, and nothing of it behind an event that is answered with `retry`. Then
-   * one batch may hold several events that `ordering` keeps in order; without it, it holds one of each key.
+   * A batch is stored in its order and without a gap: nothing of it behind an event that is answered with `retry`,
+   * unless that one is stored, too, and only its answer was lost. Then one batch may hold several events that
+   * `ordering` keeps in order; without it, it holds one of each key.
    */
   keepsOrder?: boolean;
   /** Connection test, read-only for the target's data. Rejects with the reason. */

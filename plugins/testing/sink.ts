@@ -76,6 +76,7 @@ const PROMISES: readonly (readonly [name: string, body: Body])[] = [
   ["never claims an event whose connection broke, and lands it on a next try", survivesBreak],
   ["calls a fault permanent that no retry can mend, with its code, without bisecting", tellsPermanent],
   ["lets the caller find the one bad event of a batch: the others land", isolatesBad],
+  ["keeps the order of a batch when it claims to, also when it is cut off in the middle", keepsOrder],
   ["close waits for what is being delivered, and may come twice", drains],
   ["passes its connection test on a target that works, and fails it in an outage", testsConnection],
 ];
@@ -198,6 +199,54 @@ async function isolatesBad({ sink, target }: Parts): Promise<string | undefined>
   assert.equal(new Set(await storedIds(target)).size, BATCH - 1);
 }
 
+async function keepsOrder({ sink, target }: Parts): Promise<string | undefined> {
+  if (sink.keepsOrder !== true) return "the sink claims no order (`keepsOrder`)";
+  assert.ok(sink.sendBatch !== undefined, "`keepsOrder` speaks of `sendBatch`, which the sink lacks");
+  // The first delivery makes what the target lacks, such as a table.
+  await sendAll(sink, [eventOf({ n: 0 }, { eventId: "event-0" })]);
+  const undo = await target.breakNextDelivery?.();
+  const broken = scattered("broken");
+  await leavesNoGap({ sink, target }, broken, contextOf());
+  await undo?.();
+  const cut = scattered("cut");
+  const deadline = new AbortController();
+  const delivery = leavesNoGap({ sink, target }, cut, contextOf(deadline.signal));
+  deadline.abort();
+  await delivery;
+  for (const events of [broken, cut]) {
+    await retried(sink, events);
+    const first = [...new Set(await arrivals(target))].filter((id) => events.some(({ event_id }) => event_id === id));
+    if (target.ordered === true)
+      assert.deepEqual(first, inTurn(events), "stored in another order than that of the batch");
+  }
+  return target.ordered === true ? undefined : lacks("ordered");
+}
+
+/** Whatever cuts a delivery off: what is stored of the batch is its beginning, and so is what is claimed. */
+async function leavesNoGap(
+  { sink, target }: Parts,
+  events: readonly CanonicalEvent[],
+  ctx: PluginContext,
+): Promise<void> {
+  const outcomes = (await sink.sendBatch?.(events, ctx)) ?? [];
+  const held = new Set(await arrivals(target));
+  const waits = outcomes.findIndex(({ type }) => type === "retry");
+  if (waits < 0) return;
+  const claimed = outcomes.findLastIndex(({ type }) => type === "ok");
+  assert.ok(claimed < waits, `event ${claimed + 1} of the batch is \`ok\`, and one before it, ${waits + 1}, \`retry\``);
+  const gap = events.findIndex(({ event_id }, i) => outcomes[i]?.type === "retry" && !held.has(event_id));
+  const behind = events.findLastIndex(({ event_id }) => held.has(event_id));
+  assert.ok(
+    gap < 0 || behind < gap,
+    `event ${behind + 1} of the batch is stored, and one before it, ${gap + 1}, is not`,
+  );
+}
+
+/** Events whose order is not that of their ids. */
+function scattered(prefix: string): CanonicalEvent[] {
+  return eventsOf(BATCH / 2).map((event, i) => ({ ...event, event_id: `${prefix}-${(i * 211) % (BATCH / 2)}` }));
+}
+
 async function drains({ sink, target }: Parts): Promise<undefined> {
   const events = eventsOf(BATCH / 2);
   const delivery = sendAll(sink, events);
@@ -248,14 +297,22 @@ async function holdsJust(target: SinkTarget, count: number): Promise<void> {
 }
 
 async function storedIds(target: SinkTarget): Promise<string[]> {
-  const ids = (await target.stored()).map(({ eventId }) => eventId);
+  const ids = await arrivals(target);
   return target.ordered === true ? ids : ids.sort();
+}
+
+async function arrivals(target: SinkTarget): Promise<string[]> {
+  return (await target.stored()).map(({ eventId }) => eventId);
 }
 
 /** As `storedIds` gives them when the target holds just these. */
 function idsOf(events: readonly CanonicalEvent[], { ordered }: { readonly ordered?: boolean } = {}): string[] {
-  const ids = events.map((event) => event.event_id);
+  const ids = inTurn(events);
   return ordered === true ? ids : ids.sort();
+}
+
+function inTurn(events: readonly CanonicalEvent[]): string[] {
+  return events.map((event) => event.event_id);
 }
 
 /** Events that the sink did not get to go again, as the pipeline does it. */

@@ -21,7 +21,10 @@ async function linesOf(path: string): Promise<string[]> {
   return text.split("\n").filter((line) => line !== "");
 }
 
-sinkConformance({ definition: plugin, target: fileTarget }, ["breakNextDelivery", "permanentFault", "badPayload"]);
+sinkConformance(
+  { definition: plugin, target: fileTarget },
+  ["breakNextDelivery", "permanentFault", "badPayload"].map((what) => `the target has no ${what}`),
+);
 
 test("writes the canonical bytes of each event as one line", async () => {
   const path = join(await tempDir(), "events.ndjson");

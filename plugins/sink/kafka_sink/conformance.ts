@@ -17,7 +17,8 @@ export async function kafkaTarget(brokers: readonly string[]): Promise<SinkTarge
     configs: [{ name: "max.message.bytes", value: BYTES_MAX }],
   });
   return {
-    config: { brokers, topic, request_timeout_ms: 5_000, connect_timeout_ms: 2_000 },
+    // Small requests, so that a batch is several, as it is in earnest.
+    config: { brokers, topic, request_bytes_max: 20_000, request_timeout_ms: 5_000, connect_timeout_ms: 2_000 },
     ordered: true,
     badPayload: JSON.stringify({ text: "x".repeat(300_000) }),
     async stored() {

@@ -195,6 +195,10 @@ describe("keys and plugins", () => {
   test("plugins are listed and shown", async () => {
     expect((await pulsegate(["plugins", "list"])).stdout).toMatch(/^postgres_sink +sink +/m);
     expect((await pulsegate(["plugins", "show", "postgres_sink"])).stdout).toMatch(/^ {2}url {2}.*secret$/m);
+    // What a rule may hold is told, too, and the example has one.
+    const router = (await pulsegate(["plugins", "show", "business_router"])).stdout;
+    expect(router).toMatch(/^ {2}rules\[\]\.when {2}string, required$/m);
+    expect(router).toMatch(/^ +- when: event\.payload\.amount > 1000$/m);
     const shown = JSON.parse((await pulsegate(["plugins", "show", "postgres_sink", "--json"])).stdout);
     expect(shown.config.properties.url).toMatchObject({ secret: true });
     expect(await pulsegate(["plugins", "show", "postgres_snik"])).toMatchObject({

@@ -1,8 +1,10 @@
 import { exampleOf } from "../../config/example.ts";
 import { inspectPlugin, isPath } from "../../config/external.ts";
+import type { JsonSchema } from "../../config/json-schema.ts";
 import { factsOf, knownPlugins, sourceOf } from "../../config/plugins.ts";
 import type { PluginFacts, PluginUsage } from "../../config/plugins.ts";
 import { suggestion } from "../../config/problems.ts";
+import { settingsOf } from "../../config/settings.ts";
 import { CATALOG } from "./catalog.ts";
 import { EXIT, Failure } from "./failure.ts";
 import { printJson, printLine, printRows, textOf } from "./print.ts";
@@ -70,20 +72,32 @@ function notFound(name: string): Failure {
   });
 }
 
-export interface PluginOption {
+interface PluginOption {
   readonly name: string;
   /** Type, default, whether required or secret. */
   readonly notes: string;
   readonly description: string;
 }
 
-/** The options of a plugin, for people. */
-export function optionsOf({ schema }: Pick<PluginFacts, "schema">): PluginOption[] {
-  return Object.entries(schema?.properties ?? {}).map(([name, option]) => {
-    const type = option.enum?.map(textOf).join(" | ") ?? textOf(option.type ?? "any");
-    const required = schema?.required?.includes(name) === true && option.default === undefined;
-    const notes = [type, required ? "required" : `default ${textOf(option.default ?? "none")}`];
+/** The options of a plugin, for people; those within a group or a list after it. */
+function optionsOf({ schema = {} }: Pick<PluginFacts, "schema">): PluginOption[] {
+  return settingsOf(schema).map(({ name, schema: option, isRequired, isGroup }) => {
+    const list = option.items === undefined ? "group" : "list";
+    const type = isGroup ? list : (option.enum?.map(textOf).join(" | ") ?? typeOf(option));
+    const given = textOf(option.default ?? "none");
+    const notes = [type];
+    if (isRequired) notes.push("required");
+    else if (!isGroup || given.length <= DEFAULT_LENGTH_MAX) notes.push(`default ${given}`);
     if (option.secret === true) notes.push("secret");
     return { name, notes: notes.join(", "), description: option.description ?? "" };
   });
+}
+
+/** A group's default may be long, and then its description says what it is. */
+const DEFAULT_LENGTH_MAX = 40;
+
+function typeOf({ type, anyOf, oneOf }: JsonSchema): string {
+  const alternatives = anyOf ?? oneOf;
+  if (type === undefined && alternatives !== undefined) return [...new Set(alternatives.map(typeOf))].join(" | ");
+  return textOf(type ?? "any");
 }

@@ -1,18 +1,15 @@
 import type { JsonSchema } from "../../config/json-schema.ts";
+import { settingsOf } from "../../config/settings.ts";
 import { code } from "./markdown.ts";
 
 export const SETTING_COLUMNS = ["setting", "value", "default", "what it does"];
 
 /** One row for each setting of a schema, those within groups and lists after it under their full names. */
-export function settingRows(schema: JsonSchema, path = ""): string[][] {
-  return Object.entries(schema.properties ?? {}).flatMap(([name, inner]) => {
-    const here = path === "" ? name : `${path}.${name}`;
-    const items = inner.items?.properties === undefined ? undefined : inner.items;
-    const value = inner.properties === undefined && items === undefined ? typeOf(inner) : "";
-    const required = schema.required?.includes(name) === true && inner.default === undefined;
-    const given = required ? "required" : value === "" ? "" : defaultOf(inner);
-    const row = [code(here), value, given, `${inner.secret === true ? "Secret. " : ""}${inner.description ?? ""}`];
-    return [row, ...settingRows(inner, here), ...(items === undefined ? [] : settingRows(items, `${here}[]`))];
+export function settingRows(schema: JsonSchema): string[][] {
+  return settingsOf(schema).map(({ name, schema: inner, isRequired, isGroup }) => {
+    const given = isRequired ? "required" : isGroup ? "" : defaultOf(inner);
+    const description = `${inner.secret === true ? "Secret. " : ""}${inner.description ?? ""}`;
+    return [code(name), isGroup ? "" : typeOf(inner), given, description];
   });
 }
 

@@ -40,7 +40,12 @@ export const config = z.strictObject({
     .describe(
       "Where in the payload the label goes: a text, with `all` a list of texts. It is the router's alone: what a client put there is removed.",
     ),
-  rules: z.array(rule).max(RULES_MAX).default([]).describe("Asked in this order, of the event as it came."),
+  rules: z
+    .array(rule)
+    .max(RULES_MAX)
+    .default([])
+    .meta({ examples: [[{ when: "event.payload.amount > 1000", route: "large" }]] })
+    .describe("Asked in this order, of the event as it came."),
   otherwise: z
     .strictObject({
       route: route.describe("The label that the event gets."),

@@ -67,6 +67,14 @@ export const config = z.strictObject({
     .array(rule)
     .max(RULES_MAX)
     .default([])
+    .meta({
+      examples: [
+        [
+          { field: "**.userId", action: "rename", style: "snake" },
+          { field: "amount", action: "cast", to: "number" },
+        ],
+      ],
+    })
     .describe("What is done to each event's payload, one after the other."),
 });
 

@@ -57,6 +57,14 @@ export const config = z
       .array(rule)
       .max(RULES_MAX)
       .default(() => defaultRules())
+      .meta({
+        examples: [
+          [
+            { path: "user.name", action: "drop" },
+            { detect: ["email", "card"], action: "mask" },
+          ],
+        ],
+      })
       .describe(
         `What to remove. Without it, masked: members named ${DEFAULT_NAMES.join(", ")} at any depth, and each ${DEFAULT_DETECT.join(", ")} found in any text.`,
       ),

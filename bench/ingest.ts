@@ -28,6 +28,8 @@ interface Sample extends LoadResult {
 export interface IngestOptions {
   readonly rounds: number;
   readonly seconds: number;
+  /** Those of its parts that run; all where there are none. Some benches have no parts. */
+  readonly parts?: readonly string[] | undefined;
 }
 
 export async function ingest({ rounds, seconds }: IngestOptions): Promise<unknown> {

@@ -5,6 +5,7 @@
  *     make bench                       all of them, results to bench/results/
  *     make bench ARGS="ingest"         one
  *     make bench ARGS="ingest --short" a quick look; nothing is written
+ *     make bench ARGS="redis --part=door --part=idle --rounds=3 --seconds=3" some of it; nothing is written
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -51,7 +52,11 @@ const LONG: IngestOptions = { rounds: 5, seconds: 5 };
 const SHORT: IngestOptions = { rounds: 1, seconds: 2 };
 
 async function main(args: readonly string[]): Promise<number> {
-  const short = args.includes("--short");
+  const parts = valuesOf(args, "--part");
+  const isWhole = !args.includes("--short") && parts.length === 0;
+  const of = (name: string, usual: number): number => Number(valuesOf(args, name)[0] ?? usual);
+  const usual = args.includes("--short") ? SHORT : LONG;
+  const options = { rounds: of("--rounds", usual.rounds), seconds: of("--seconds", usual.seconds), parts };
   const names = args.filter((arg) => !arg.startsWith("--"));
   const unknown = names.filter((name) => !(name in BENCHES));
   if (unknown.length > 0) {
@@ -62,7 +67,7 @@ async function main(args: readonly string[]): Promise<number> {
   for (const [name, bench] of Object.entries(BENCHES)) {
     if (names.length > 0 && !names.includes(name)) continue;
     console.error(`${name} ...`);
-    const result = await bench(short ? SHORT : LONG);
+    const result = await bench(options);
     const report = {
       bench: name,
       at: new Date().toISOString(),
@@ -71,9 +76,13 @@ async function main(args: readonly string[]): Promise<number> {
       ...(result as object),
     };
     console.log(JSON.stringify(report, null, 2));
-    if (!short) save(name, report);
+    if (isWhole) save(name, report);
   }
   return 0;
+}
+
+function valuesOf(args: readonly string[], name: string): string[] {
+  return args.filter((arg) => arg.startsWith(`${name}=`)).map((arg) => arg.slice(name.length + 1));
 }
 
 /** A bench that is a program of its own, with its own process to measure. */

@@ -31,6 +31,7 @@ const PARTS = {
 export async function scaleOut(options: IngestOptions): Promise<unknown> {
   const report: Record<string, unknown> = { owed: OWED };
   for (const [name, part] of Object.entries(PARTS)) {
+    if (options.parts !== undefined && options.parts.length > 0 && !options.parts.includes(name)) continue;
     report[name] = await part(options);
     console.error(`  ${name} ${JSON.stringify(report[name])}`);
   }

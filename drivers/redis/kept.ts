@@ -1,6 +1,9 @@
 import type { LogEntry } from "../../core/ingestion/log.ts";
 
-/** What is left of an erased event: `SEQUENCE ERASED-AT RECEIVED-AT`, a line's end, and the event. */
+/**
+ * An event that is kept beside its stream: `SEQUENCE ERASED-AT RECEIVED-AT`, a line's end, and the event. Erased, or
+ * with 0 for when: what was stored together with an erased one.
+ */
 export function keptOf({ sequence, erasedAt = 0, receivedAt, bytes }: LogEntry): Buffer {
   return Buffer.concat([Buffer.from(`${sequence} ${erasedAt} ${receivedAt}\n`), bytes]);
 }
@@ -12,5 +15,6 @@ export function keptEntry(text: Buffer): LogEntry {
     number,
     number,
   ];
-  return { sequence, erasedAt, receivedAt, bytes: text.subarray(end + 1) };
+  const entry = { sequence, receivedAt, bytes: text.subarray(end + 1) };
+  return erasedAt === 0 ? entry : { ...entry, erasedAt };
 }

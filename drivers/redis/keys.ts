@@ -71,17 +71,18 @@ export class Keys {
     return this.at(shardOf(stream.tenantId), `e:${streamKey(stream)}`);
   }
 
-  /** Sorted set by sequence: what is left of erased events. */
-  erased(stream: Stream): string {
+  /** Sorted set by sequence: what is left of erased events, and what was stored together with them. */
+  kept(stream: Stream): string {
     return this.at(shardOf(stream.tenantId), `z:${streamKey(stream)}`);
   }
 
-  ids(tenantId: string): string {
-    return this.at(shardOf(tenantId), `i:${tenantId}`);
+  /** Hash: `claimName` → record, as in lua-records.ts. */
+  ids(shard: number): string {
+    return this.at(shard, "i");
   }
 
-  idempotency(tenantId: string): string {
-    return this.at(shardOf(tenantId), `k:${tenantId}`);
+  idempotency(shard: number): string {
+    return this.at(shard, "k");
   }
 
   /** All that is kept of one lane, in the order that the scripts expect. */
@@ -99,6 +100,11 @@ export class Keys {
       forgotten: of("f"),
     };
   }
+}
+
+/** Of an id or a key of a tenant, among those of its shard. */
+export function claimName(tenantId: string, idOrKey: string): string {
+  return `${tenantId}/${idOrKey}`;
 }
 
 export interface LaneKeys {

@@ -112,7 +112,7 @@ export class Lanes {
       COMMIT,
       [
         ...[keys.id(shard), keys.fences(shard), ...laneKeyList(keys.lane(lane)), ...others.keyList()],
-        keys.erased(lane.stream),
+        keys.kept(lane.stream),
       ],
       [
         ...[logId(), claim.slot, claim.epoch, key, settlement.from, settlement.to, JSON.stringify(settlement)],

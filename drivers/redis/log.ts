@@ -135,6 +135,7 @@ class OpenRedisLog implements RedisLog {
     });
     this.appender = new Appender({
       ...{ writer, keys, logId, clock, metrics, windowMs },
+      translated: (error) => durable.translated(error),
       byShard: client.isCluster,
       compression: options.compression ?? "none",
       pendingEntriesMax: options.pendingEntriesMax ?? PENDING_ENTRIES_MAX,

@@ -75,7 +75,7 @@ at = at + 1
 for i = 1, letters do
   put(3, at)
   local gone = redis.call('ZRANGEBYSCORE', KEYS[#KEYS], ARGV[at], ARGV[at])[1]
-  if gone then
+  if gone and not string.find(gone, '^%d+ 0 ') then
     local record = '{"sequence":' .. ARGV[at] .. ',"outcome":{"type":"erased"},"at":' .. string.match(gone, '^%d+ (%d+)') .. '}'
     amended(3, ARGV[at], 'erased', record)
   end

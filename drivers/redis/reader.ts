@@ -9,10 +9,11 @@ import {
   streamKey,
 } from "../../core/ingestion/log.ts";
 import { type Client, listOf, type Reply, textOf } from "./client.ts";
-import { ALL_SHARDS, type Keys, shardOf } from "./keys.ts";
+import { ALL_SHARDS, claimName, type Keys, shardOf } from "./keys.ts";
 import { SEEK } from "./lua-events.ts";
+import { unpackBlock } from "./block.ts";
 import { keptEntry } from "./kept.ts";
-import { unpack } from "./payload.ts";
+import { placeOf } from "./lua-records.ts";
 
 export interface ReaderOptions {
   readonly client: Client;
@@ -22,18 +23,36 @@ export interface ReaderOptions {
   readonly onLost: (what: string) => never;
 }
 
-const FIRST_ENTRIES = 16;
-const ENTRIES_MAX = 2_048;
-const EVENT_BYTES_GUESS = 1_024;
-const RECORD_HASH_BYTES = 16;
+const FIRST_BLOCKS = 8;
+const BLOCKS_MAX = 2_048;
+/** Events that are kept beside the stream, asked for at once. */
+const KEPT_MAX = 64;
 const SIZES_MAX = 100_000;
-const SEEK_ERASED = 1_000;
+const SEEK_KEPT = 1_000;
+
+/** What one entry of a stream holds. */
+export interface StoredBlock {
+  /** As Redis knows it: `last sequence + 1`-`time`. */
+  readonly entryId: string;
+  readonly entries: readonly LogEntry[];
+}
+
+/** Means of what was read of a stream last. */
+interface Sizes {
+  readonly bytes: number;
+  readonly events: number;
+}
+
+interface Page {
+  readonly entries: LogEntry[];
+  readonly isEnd: boolean;
+}
 
 /** Reads streams. Everything that a script does not check is checked here: a log that was emptied is not an empty log. */
 export class StreamReader {
   private readonly options: ReaderOptions;
-  /** Stream → mean size of what was read last. */
-  private readonly sizes = new Map<StreamKey, number>();
+  /** Of their blocks. */
+  private readonly sizes = new Map<StreamKey, Sizes>();
 
   constructor(options: ReaderOptions) {
     this.options = options;
@@ -44,43 +63,54 @@ export class StreamReader {
     let bytes = 0;
     let next = Math.max(from, 0);
     for (;;) {
-      const asked = this.askFor(stream, limits.entries - found.length, limits.bytes - bytes);
-      const page = await this.page(stream, next, asked);
-      for (const entry of page) {
+      const blocks = this.askFor(stream, limits.entries - found.length, limits.bytes - bytes);
+      const { entries, isEnd } = await this.page(stream, next, { blocks, kept: KEPT_MAX });
+      for (const entry of entries) {
         if (found.length >= limits.entries || (found.length > 0 && bytes >= limits.bytes)) return found;
         found.push(entry);
         bytes += entry.bytes.length;
       }
-      if (page.length < asked) return found;
-      if (found.length >= limits.entries || bytes >= limits.bytes) return found;
-      next = (page.at(-1) as LogEntry).sequence + 1;
+      if (isEnd || found.length >= limits.entries || bytes >= limits.bytes) return found;
+      next = (entries.at(-1)?.sequence ?? next - 1) + 1;
     }
   }
 
-  /** As many as fit, by what the stream's events weighed last; few where that is not known. */
+  /** As many as fit, by what the stream's blocks were last; few where that is not known. */
   private askFor(stream: Stream, entries: number, bytes: number): number {
     const size = this.sizes.get(streamKey(stream));
-    const fit = size === undefined ? FIRST_ENTRIES : Math.ceil(bytes / size);
-    return Math.max(1, Math.min(entries, fit, ENTRIES_MAX));
+    const fit = size === undefined ? FIRST_BLOCKS : Math.min(bytes / size.bytes, entries / size.events);
+    return Math.max(1, Math.min(Math.ceil(fit), entries, BLOCKS_MAX));
   }
 
-  private async page(stream: Stream, from: number, count: number): Promise<LogEntry[]> {
+  /** What there is from a sequence on, of so many blocks and events kept beside them. */
+  private async page(stream: Stream, from: number, count: { blocks: number; kept: number }): Promise<Page> {
     const { client, keys, onLost, logId } = this.options;
     const shard = shardOf(stream.tenantId);
-    // One way there and back: the three are sent together.
-    const [id, meta, entries, erased] = await Promise.all([
+    // One way there and back: they are sent together.
+    const [id, meta, stored, kept] = await Promise.all([
       client.call("GET", keys.id(shard)),
       client.call("HGET", keys.streams(shard), streamKey(stream)),
-      client.call("XRANGE", keys.entries(stream), `${from + 1}-0`, "+", "COUNT", count),
-      this.erasedFrom(stream, from, count),
+      client.call("XRANGE", keys.entries(stream), `${from + 1}-0`, "+", "COUNT", count.blocks),
+      this.keptFrom(stream, from, count.kept),
     ]);
     if (textOf(id) !== logId()) onLost(`${keys.id(shard)} is gone`);
-    const page = merged(listOf(entries).map(entryOf), erased).slice(0, count);
+    const blocks = listOf(stored).map(blockOf);
+    this.note(stream, blocks);
     const { first, end } = boundsOf(meta);
+    const hasAllBlocks = blocks.length < count.blocks;
+    const hasAllKept = kept.length < count.kept;
+    // Where the one goes on behind what was asked for, the other has to wait for it.
+    const stop = Math.min(
+      hasAllBlocks ? Number.POSITIVE_INFINITY : lastOf(blocks.at(-1)?.entries),
+      hasAllKept ? Number.POSITIVE_INFINITY : lastOf(kept),
+    );
+    const entries = merged(
+      blocks.flatMap((block) => block.entries),
+      kept,
+    ).filter(({ sequence }) => sequence >= from && sequence >= first && sequence <= stop);
     // Asked for in that order: what the bounds name was there before the entries were read, or was trimmed since.
-    if (page.length === 0 && Math.max(from, first) < end) await this.checkThere(stream, from);
-    this.note(stream, page);
-    return page;
+    if (entries.length === 0 && Math.max(from, first) < end) await this.checkThere(stream, from);
+    return { entries, isEnd: hasAllBlocks && hasAllKept };
   }
 
   private async checkThere(stream: Stream, from: number): Promise<void> {
@@ -90,38 +120,55 @@ export class StreamReader {
       onLost(`${keys.entries(stream)} is gone`);
   }
 
-  private note(stream: Stream, page: readonly LogEntry[]): void {
-    if (page.length === 0) return;
-    const bytes = page.reduce((sum, entry) => sum + entry.bytes.length, 0);
+  private note(stream: Stream, blocks: readonly StoredBlock[]): void {
+    if (blocks.length === 0) return;
     if (this.sizes.size > SIZES_MAX) this.sizes.clear();
-    const mean = bytes / page.length;
-    const before = this.sizes.get(streamKey(stream)) ?? EVENT_BYTES_GUESS;
+    let [bytes, events] = [0, 0];
+    for (const { entries } of blocks) {
+      events += entries.length;
+      for (const entry of entries) bytes += entry.bytes.length;
+    }
+    const before = this.sizes.get(streamKey(stream)) ?? { bytes: 1, events: 1 };
     // Larger at once, smaller by and by: a reply that is too large costs memory, one that is too small a turn.
-    this.sizes.set(streamKey(stream), mean > before ? mean : (before + mean) / 2);
+    const mean = (sum: number, last: number) => Math.max(sum / blocks.length, (last + sum / blocks.length) / 2);
+    this.sizes.set(streamKey(stream), { bytes: mean(bytes, before.bytes), events: mean(events, before.events) });
   }
 
-  private async erasedFrom(stream: Stream, from: number, count: number): Promise<LogEntry[]> {
+  private async keptFrom(stream: Stream, from: number, count: number): Promise<LogEntry[]> {
     const { client, keys } = this.options;
-    const found = await client.call("ZRANGEBYSCORE", keys.erased(stream), from, "+inf", "LIMIT", 0, count);
+    const found = await client.call("ZRANGEBYSCORE", keys.kept(stream), from, "+inf", "LIMIT", 0, count);
     return listOf(found).map((one) => keptEntry(one as Buffer));
   }
 
-  /** Undefined when it is not stored. */
-  async entryAt(stream: Stream, sequence: number): Promise<LogEntry | undefined> {
-    const [entry] = await this.page(stream, sequence, 1);
-    return entry?.sequence === sequence ? entry : undefined;
+  /** The block that has the sequence, or the event where it is kept beside the stream; neither when it is not stored. */
+  async storedAt(
+    stream: Stream,
+    sequence: number,
+  ): Promise<{ readonly block?: StoredBlock; readonly kept?: LogEntry | undefined }> {
+    const { client, keys } = this.options;
+    const [stored, [kept], { first }] = await Promise.all([
+      client.call("XRANGE", keys.entries(stream), `${sequence + 1}-0`, "+", "COUNT", 1),
+      this.keptFrom(stream, sequence, 1),
+      this.bounds(stream),
+    ]);
+    if (sequence < first) return {};
+    const [block] = listOf(stored).map(blockOf);
+    const entries = block?.entries.filter((entry) => entry.sequence >= first) ?? [];
+    if (block !== undefined && entries.some((entry) => entry.sequence === sequence))
+      return { block: { entryId: block.entryId, entries } };
+    return kept?.sequence === sequence ? { kept } : {};
   }
 
   async seek(stream: Stream, receivedAt: number): Promise<number> {
     const { client, keys } = this.options;
     const names = [keys.entries(stream), keys.streams(shardOf(stream.tenantId))];
     let at = Number(textOf(await client.run(SEEK, names, [streamKey(stream), receivedAt])));
-    // The script does not see erased events: those before the time are passed over here.
-    for (let erased = await this.erasedFrom(stream, at, SEEK_ERASED); erased.length > 0; ) {
-      const next = erased.findIndex((entry, i) => entry.sequence !== at + i || entry.receivedAt >= receivedAt);
+    // The script does not see events beside the stream: those before the time are passed over here.
+    for (let kept = await this.keptFrom(stream, at, SEEK_KEPT); kept.length > 0; ) {
+      const next = kept.findIndex((entry, i) => entry.sequence !== at + i || entry.receivedAt >= receivedAt);
       if (next !== -1) return at + next;
-      at += erased.length;
-      erased = await this.erasedFrom(stream, at, SEEK_ERASED);
+      at += kept.length;
+      kept = await this.keptFrom(stream, at, SEEK_KEPT);
     }
     return at;
   }
@@ -150,12 +197,12 @@ export class StreamReader {
 
   async find(tenantId: string, eventId: string): Promise<(Position & { readonly receivedAt: number }) | undefined> {
     const { client, keys } = this.options;
-    const record = await client.call("HGET", keys.ids(tenantId), eventId);
+    const record = await client.call("HGET", keys.ids(shardOf(tenantId)), claimName(tenantId, eventId));
     if (!(record instanceof Buffer)) return undefined;
-    const [partition, sequence, receivedAt] = record.subarray(RECORD_HASH_BYTES).toString().split(" ", 3).map(Number);
-    const stream = { tenantId, partition: partition as number };
-    if ((sequence as number) < (await this.bounds(stream)).first) return undefined;
-    return { stream, sequence: sequence as number, receivedAt: receivedAt as number };
+    const { partition, sequence, receivedAt } = placeOf(record);
+    const stream = { tenantId, partition };
+    if (sequence < (await this.bounds(stream)).first) return undefined;
+    return { stream, sequence, receivedAt };
   }
 
   async knownStreams(): Promise<Stream[]> {
@@ -177,18 +224,25 @@ function boundsOf(meta: Reply): StreamBounds {
 }
 
 /** Both in order. */
-function merged(entries: LogEntry[], erased: readonly LogEntry[]): LogEntry[] {
-  return erased.length === 0 ? entries : [...entries, ...erased].sort((a, b) => a.sequence - b.sequence);
+function merged(entries: LogEntry[], kept: readonly LogEntry[]): LogEntry[] {
+  return kept.length === 0 ? entries : [...entries, ...kept].sort((a, b) => a.sequence - b.sequence);
 }
 
-/** An entry's id is `sequence + 1 - received_at`; its bytes are stamped here, not in the log. */
-function entryOf(reply: Reply): LogEntry {
+function lastOf(entries: readonly LogEntry[] = []): number {
+  return entries.at(-1)?.sequence ?? Number.POSITIVE_INFINITY;
+}
+
+/** The events' bytes are stamped here, not in the log. */
+function blockOf(reply: Reply): StoredBlock {
   const [id, fields] = listOf(reply);
-  const text = String(id);
-  const dash = text.indexOf("-");
-  const receivedAt = Number(text.slice(dash + 1));
-  const [field, value] = listOf(fields) as [Buffer, Buffer];
-  const bytes = unpack(field, value);
-  stampReceivedAt(bytes, receivedAt);
-  return { sequence: Number(text.slice(0, dash)) - 1, receivedAt, bytes };
+  const entryId = String(id);
+  const dash = entryId.indexOf("-");
+  const receivedAt = Number(entryId.slice(dash + 1));
+  const events = unpackBlock(listOf(fields)[1] as Buffer);
+  const first = Number(entryId.slice(0, dash)) - events.length;
+  const entries = events.map((bytes, i) => {
+    stampReceivedAt(bytes, receivedAt);
+    return { sequence: first + i, receivedAt, bytes };
+  });
+  return { entryId, entries };
 }

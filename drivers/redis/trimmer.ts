@@ -2,7 +2,7 @@ import { decodeEvent } from "../../core/canonical/codec.ts";
 import type { Clock } from "../../core/environment.ts";
 import { type LaneId, type Stream, streamKey } from "../../core/ingestion/log.ts";
 import { type Argument, type Client, listOf, textOf } from "./client.ts";
-import { type Keys, laneKeyList, shardOf } from "./keys.ts";
+import { claimName, type Keys, laneKeyList, shardOf } from "./keys.ts";
 import { EXPIRE, TRIM } from "./lua-events.ts";
 import { FORGET } from "./lua-lanes.ts";
 import type { StreamReader } from "./reader.ts";
@@ -51,13 +51,10 @@ export class Trimmer {
     const next = entries.length === 0 ? stop : (entries.at(-1)?.sequence as number) + 1;
     const { tenantId, partition } = stream;
     const shard = shardOf(tenantId);
-    const args: Argument[] = [logId(), streamKey(stream), next, clock.now(), windowMs, tenantId, partition];
-    for (const { sequence, receivedAt, bytes } of entries) {
-      const { event_id, idempotency_key = "" } = decodeEvent(bytes);
-      args.push(sequence, receivedAt, event_id, idempotency_key);
-    }
-    const names = [keys.id(shard), keys.entries(stream), keys.streams(shard), keys.ids(tenantId)];
-    await client.run(TRIM, [...names, keys.idempotency(tenantId), keys.expiring(shard), keys.erased(stream)], args);
+    const args: Argument[] = [logId(), streamKey(stream), next, clock.now(), windowMs, partition];
+    for (const { sequence, receivedAt, bytes } of entries) args.push(sequence, receivedAt, ...claimNames(bytes));
+    const names = [keys.id(shard), keys.entries(stream), keys.streams(shard), keys.ids(shard)];
+    await client.run(TRIM, [...names, keys.idempotency(shard), keys.expiring(shard), keys.kept(stream)], args);
     return next;
   }
 
@@ -70,14 +67,16 @@ export class Trimmer {
   /** Ids of this tenant's shard whose events went before their window was over. */
   private async expire(tenantId: string): Promise<void> {
     const { client, keys, clock } = this.options;
-    const expiring = keys.expiring(shardOf(tenantId));
-    const due = await client.call("ZRANGEBYSCORE", expiring, "-inf", clock.now(), "LIMIT", 0, STEP_EXPIRED);
-    const byTenant = new Map<string, string[]>();
-    for (const member of listOf(due).map(textOf)) {
-      const tenant = member.split(" ", 2)[1] as string;
-      byTenant.set(tenant, [...(byTenant.get(tenant) ?? []), member]);
-    }
-    for (const [tenant, members] of byTenant)
-      await client.run(EXPIRE, [expiring, keys.ids(tenant), keys.idempotency(tenant)], members);
+    const shard = shardOf(tenantId);
+    const expiring = keys.expiring(shard);
+    const due = listOf(await client.call("ZRANGEBYSCORE", expiring, "-inf", clock.now(), "LIMIT", 0, STEP_EXPIRED));
+    if (due.length === 0) return;
+    await client.run(EXPIRE, [expiring, keys.ids(shard), keys.idempotency(shard)], due.map(textOf));
   }
+}
+
+/** Of an event's id and of its key; nothing for a key that it does not have. */
+export function claimNames(bytes: Buffer): [id: string, key: string] {
+  const { tenant_id, event_id, idempotency_key } = decodeEvent(bytes);
+  return [claimName(tenant_id, event_id), idempotency_key === undefined ? "" : claimName(tenant_id, idempotency_key)];
 }

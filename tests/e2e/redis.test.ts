@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Keys } from "../../drivers/redis/keys.ts";
+import { Keys, shardOf } from "../../drivers/redis/keys.ts";
 import { pulsegate, type Running, spawnPulsegate } from "../helpers/cli.ts";
 import { startTestRedis, type TestRedis } from "../helpers/redis.ts";
 import { ownerOf, startTestCluster } from "../helpers/redis-cluster.ts";
@@ -89,7 +89,7 @@ test("the whole way over a cluster with replicas, and on while one of its primar
     const [line] = await running.output(/^.*"msg":"ready".*$/m);
     const { data } = JSON.parse(line) as { data: string };
     for (let n = 0; n < 20; n++) expect((await post(data, n)).status).toBe(202);
-    const { port } = await ownerOf(cluster.nodes[0] as TestRedis, new Keys("pg").ids("shop"));
+    const { port } = await ownerOf(cluster.nodes[0] as TestRedis, new Keys("pg").ids(shardOf("shop")));
     const at = cluster.nodes.findIndex((node) => node.port === port);
     const [primary, replica] = [cluster.nodes[at], cluster.nodes[at + 3]] as [TestRedis, TestRedis];
     await primary.kill();

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Claim, slotOf } from "../../core/ingestion/log.ts";
-import { Keys } from "../../drivers/redis/keys.ts";
+import { Keys, shardOf } from "../../drivers/redis/keys.ts";
 import { systemClock } from "../../observability/system-clock.ts";
 import { appendOne, commitOne, idOf as eventOf, LANE, readAll, STREAM } from "../conformance/log-fixtures.ts";
 import { type TestRedis, redisServers } from "../helpers/redis.ts";
@@ -37,7 +37,7 @@ describe.each(redisServers().slice(0, ALL ? undefined : 1))("a cluster of $name"
     await load.more(100);
     // The shards of the load's tenants among others, and the one that all share.
     for (const shard of ["c", 1, 2, 3, 4, 5, 6, 7] as const) await moveSlot(cluster, `{moved:${shard}}`);
-    for (let i = 0; i < 8; i++) await moveSlot(cluster, new Keys("moved").ids(`tenant_${i}`));
+    for (let i = 0; i < 8; i++) await moveSlot(cluster, new Keys("moved").ids(shardOf(`tenant_${i}`)));
     await load.more(100);
     expect(await load.finish()).toEqual([]);
   });

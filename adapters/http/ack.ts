@@ -2,7 +2,7 @@ import { timestamp } from "../../core/canonical/codec.ts";
 import type { IngestResult } from "../../core/ingestion/ingest.ts";
 import { formatPosition } from "../../core/ingestion/log.ts";
 
-type Stored = Extract<IngestResult, { type: "accepted" | "duplicate" }>;
+export type Stored = Extract<IngestResult, { type: "accepted" | "duplicate" }>;
 
 /** The members of an acknowledgement, without braces. ASCII only: ids are. */
 export function ackMembers({ type, eventId, stream, sequence, receivedAt, durability }: Stored): string {

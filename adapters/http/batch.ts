@@ -7,7 +7,8 @@ import type { BatchContext, BatchParse, ParsedBatch } from "../../core/canonical
 import { parseArray, parseLines } from "../../core/canonical/parse-batch.ts";
 import type { IngestResult } from "../../core/ingestion/ingest.ts";
 import { EVENT_COST } from "../../core/qps/capacity.ts";
-import { ackMembers } from "./ack.ts";
+import { acceptedResults } from "./accepted-results.ts";
+import { ackMembers, type Stored } from "./ack.ts";
 import type { Exchange } from "./exchange.ts";
 import { detailOf, problemJson } from "./problem.ts";
 import type { PostContext } from "./single.ts";
@@ -89,6 +90,10 @@ function countRefused(exchange: Exchange, { admitted }: PostContext, events: rea
 
 /** 202 when every event is stored, else 207: also when none is, so that a client always looks at the results. */
 function answer(exchange: Exchange, events: readonly ParsedEvent[], results: readonly IngestResult[]): void {
+  if (results.length === events.length && results.every(isStored)) {
+    exchange.reply(202, `{"results":[${acceptedResults(results)}]}`);
+    return;
+  }
   let json = "";
   let stored = 0;
   let status = 202;
@@ -100,6 +105,10 @@ function answer(exchange: Exchange, events: readonly ParsedEvent[], results: rea
   exchange.replyText(status, `{"results":[${json}]}`);
 }
 
+function isStored(result: IngestResult): result is Stored {
+  return result.type !== "conflict";
+}
+
 function itemMembers(exchange: Exchange, event: ParsedEvent, result: IngestResult | undefined): string {
   if (!event.ok) {
     const { code, violations } = event;
@@ -108,8 +117,7 @@ function itemMembers(exchange: Exchange, event: ParsedEvent, result: IngestResul
       problemJson({ code, detail: detailOf(violations), violations, traceId: exchange.traceId }),
     );
   }
-  if (result?.type !== "conflict")
-    return `"status":202,${ackMembers(result as Exclude<IngestResult, { type: "conflict" }>)}`;
+  if (result?.type !== "conflict") return `"status":202,${ackMembers(result as Stored)}`;
   const code = "idempotency_conflict";
   const { detail, violation } = conflictOf(result);
   return problemMembers(code, problemJson({ code, detail, violations: [violation], traceId: exchange.traceId }));

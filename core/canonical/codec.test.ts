@@ -71,6 +71,45 @@ describe("canonical bytes", () => {
     );
   });
 
+  it("are what they are alone, whatever was encoded before", () => {
+    const alike = fc.record({
+      eventId: fc.oneof(ascii(/^[a-z]{3}$/), fc.constantFrom('a"b', "a\\b", "longer")),
+      tenantId: fc.constantFrom("t", "t", "u"),
+      eventType: fc.constantFrom("paid", "paid", "sent", "refused"),
+      occurredAt: fc.constantFrom(
+        undefined,
+        "2025-01-01T00:00:00.000Z",
+        "2025-01-01T00:00:00Z",
+        "2026-02-02T00:00:00Z",
+      ),
+      source: fc.constantFrom<EventParts["source"]>("http", "http", "grpc"),
+      traceId: fc.constantFrom(undefined, "0123", "abcd", "longer"),
+      idempotencyKey: fc.constantFrom(undefined, undefined, undefined, "k"),
+    });
+    fc.assert(
+      fc.property(fc.array(alike, { minLength: 2, maxLength: 20 }), (all) => {
+        for (const parts of all) {
+          const bytes = encodeParts({ ...parts, payload: Buffer.from("{}") });
+          const { eventId, tenantId, eventType, occurredAt = "0000-00-00T00:00:00.000Z", source } = parts;
+          const head = {
+            received_at: "0000-00-00T00:00:00.000Z",
+            occurred_at: occurredAt,
+            event_id: eventId,
+            tenant_id: tenantId,
+            source,
+            trace_id: parts.traceId,
+            idempotency_key: parts.idempotencyKey,
+            event_type: eventType,
+            payload: {},
+          };
+          expect(bytes.toString()).toBe(JSON.stringify(head));
+          // The log stamps what it was given: the next one must not show it.
+          stampReceivedAt(bytes, NOW);
+        }
+      }),
+    );
+  });
+
   it("share their content with a repeat, whoever sent it and whenever", () => {
     const first = stored({ payload: '{"a":1}', traceId: "x", occurredAt: "2025-01-01T00:00:00Z" });
     const repeat = stored({ payload: '{"a":1}', eventId: "other", idempotencyKey: "k" });

@@ -20,19 +20,20 @@ const POOL_CHARS = 16 * 1024;
 /** How far the clock may step back before ids follow it: until then they go on rising. */
 const ROLLBACK_MS_MAX = 10_000;
 const COUNTER_MAX = 0xfff;
-const COUNTERS = Array.from({ length: COUNTER_MAX + 1 }, (_, n) => n.toString(16).padStart(3, "0"));
+const ID_CHARS = "00000000-0000-7000-8000-000000000000".length;
 
 export function createIds({ clock, randomFill }: IdSources): Ids {
   const random = new HexPool(randomFill);
+  // An id is laid out as bytes and read at one go: put together of strings, it would be a tree of
+  // them, and whoever hashes or writes it goes through that tree again.
+  const id = Buffer.alloc(ID_CHARS, "-");
   let lastMs = -1;
   let counter = COUNTER_MAX;
-  /** `time-time-7`, the same for all ids of one millisecond. */
-  let prefix = "";
 
   function startMillisecond(ms: number): void {
     lastMs = ms;
     const hex = ms.toString(16).padStart(12, "0");
-    prefix = `${hex.slice(0, 8)}-${hex.slice(8)}-7`;
+    id.write(`${hex.slice(0, 8)}-${hex.slice(8)}-7`, "latin1");
     // Half of the counter is left to count in; beyond it the next millisecond is borrowed.
     counter = Number.parseInt(random.take(3), 16) >> 1;
   }
@@ -44,17 +45,28 @@ export function createIds({ clock, randomFill }: IdSources): Ids {
       if (now > lastMs || now < lastMs - ROLLBACK_MS_MAX) startMillisecond(now);
       else if (counter === COUNTER_MAX) startMillisecond(lastMs + 1);
       else counter++;
-      const tail = random.take(16);
-      return `${prefix}${COUNTERS[counter]}-${variantOf(tail)}${tail.slice(1, 4)}-${tail.slice(4)}`;
+      id[15] = hexDigit(counter >> 8);
+      id[16] = hexDigit(counter >> 4);
+      id[17] = hexDigit(counter);
+      random.copy(id, 19, 4);
+      id[19] = hexDigit(8 | ((id[19] as number) & 3));
+      random.copy(id, 24, 12);
+      return id.toString("latin1");
     },
     traceId() {
-      const id = random.take(32);
-      return id === NO_TRACE ? this.traceId() : id;
+      const trace = random.take(32);
+      return trace === NO_TRACE ? this.traceId() : trace;
     },
   };
 }
 
 const NO_TRACE = "0".repeat(32);
+const HEX = Buffer.from("0123456789abcdef");
+
+/** The character of the low four bits. */
+function hexDigit(value: number): number {
+  return HEX[value & 0xf] as number;
+}
 
 /** A first hex digit with the variant's two bits set (RFC 9562, 4.1). */
 function variantOf(hex: string): string {
@@ -64,7 +76,7 @@ function variantOf(hex: string): string {
 class HexPool {
   private readonly randomFill: (bytes: Uint8Array) => void;
   private readonly bytes = Buffer.alloc(POOL_CHARS / 2);
-  private hex = "";
+  private readonly hex = Buffer.alloc(POOL_CHARS);
   private used = POOL_CHARS;
 
   constructor(randomFill: (bytes: Uint8Array) => void) {
@@ -72,13 +84,24 @@ class HexPool {
   }
 
   take(chars: number): string {
-    if (this.used + chars > POOL_CHARS) {
-      this.randomFill(this.bytes);
-      this.hex = this.bytes.toString("hex");
-      this.used = 0;
-    }
+    this.reserve(chars);
     this.used += chars;
-    return this.hex.slice(this.used - chars, this.used);
+    return this.hex.toString("latin1", this.used - chars, this.used);
+  }
+
+  /** So few characters are copied sooner one by one. */
+  copy(target: Buffer, at: number, chars: number): void {
+    this.reserve(chars);
+    const from = this.used;
+    for (let i = 0; i < chars; i++) target[at + i] = this.hex[from + i] as number;
+    this.used += chars;
+  }
+
+  private reserve(chars: number): void {
+    if (this.used + chars <= POOL_CHARS) return;
+    this.randomFill(this.bytes);
+    this.hex.write(this.bytes.toString("hex"), "latin1");
+    this.used = 0;
   }
 }
 

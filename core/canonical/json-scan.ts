@@ -28,7 +28,7 @@ export class Members {
   clear(): void {
     this.count = 0;
     this.escapedNames = false;
-    this.faults.length = 0;
+    if (this.faults.length > 0) this.faults.length = 0;
     // What one hostile event needed is not kept for ever.
     if (this.spans.length > SPANS_KEPT) this.spans = new Int32Array(SPANS_KEPT);
   }

@@ -9,7 +9,7 @@ import { memberName, pointerAt, pointerTo, repeatedMembers } from "./json-names.
 import { DEPTH_MAX, Members, scanObject, scanValue, skipSpace } from "./json-scan.ts";
 import { FIELD, FIELD_COUNT, FIELD_NAMES, FIELD_POINTERS, fieldOf } from "./fields.ts";
 import { flatPayload } from "./flat-payload.ts";
-import { timestampFault } from "./timestamp.ts";
+import { isPlainTimestamp, timestampFault } from "./timestamp.ts";
 
 export interface ParseContext {
   /** The credential's tenant. */
@@ -93,6 +93,7 @@ const OPEN_BRACE = 0x7b;
 const members = new Members();
 /** Member index by field, or -1. */
 const fields = new Int32Array(FIELD_COUNT);
+let lastType = { text: "", bytes: Buffer.alloc(0) };
 /** Field by member index, or -1. */
 let fieldOfMember = new Int8Array(64);
 
@@ -113,7 +114,7 @@ function eventOf(bytes: Buffer, start: number, context: ParseContext): ParsedEve
   const reader = new EventReader(bytes, context);
   reader.mapMembers();
   const structured = reader.has(FIELD.payload);
-  const eventType = reader.text(FIELD.eventType, NAME_PATTERN, "1–128 of A–Z a–z 0–9 _ . : -");
+  const eventType = reader.eventType();
   if (!reader.has(FIELD.eventType)) reader.violate("/event_type", "missing", "event_type is required");
   const givenId = reader.text(FIELD.eventId, EVENT_ID_PATTERN, "1–128 printable ASCII characters without spaces");
   const traceId = reader.text(FIELD.traceId, TRACE_ID_PATTERN, "1–128 of A–Z a–z 0–9 _ . : -");
@@ -176,6 +177,24 @@ class EventReader {
     return (fields[field] as number) >= 0;
   }
 
+  /** Neighbours mostly are of one type: the last one that was right is kept, so that no string is made for each. */
+  eventType(): string | undefined {
+    const member = fields[FIELD.eventType] as number;
+    if (member >= 0 && lastType.bytes.length > 0 && this.isString(member, lastType.bytes)) return lastType.text;
+    const text = this.text(FIELD.eventType, NAME_PATTERN, "1–128 of A–Z a–z 0–9 _ . : -");
+    if (text !== undefined) lastType = { text, bytes: Buffer.from(text) };
+    return text;
+  }
+
+  /** Whether the member's value is this text, spelled without escapes. */
+  private isString(member: number, text: Uint8Array): boolean {
+    const from = members.spans[member * 4 + 2] as number;
+    const to = members.spans[member * 4 + 3] as number;
+    if (to - from !== text.length + 2 || this.bytes[from] !== QUOTE) return false;
+    for (let i = 0; i < text.length; i++) if (this.bytes[from + 1 + i] !== text[i]) return false;
+    return true;
+  }
+
   /** The string of a member if it is there and right. */
   text(field: number, pattern: RegExp, form: string): string | undefined {
     const text = this.string(field);
@@ -220,11 +239,16 @@ class EventReader {
 
   private time(field: number): string | undefined {
     const text = this.string(field);
-    if (text === undefined) return undefined;
+    if (text === undefined || this.isPlainTime(field)) return text;
     const fault = timestampFault(text);
     if (fault === undefined) return text;
     this.violate(FIELD_POINTERS[field] as string, "invalid_format", fault);
     return undefined;
+  }
+
+  private isPlainTime(field: number): boolean {
+    const at = (fields[field] as number) * 4;
+    return isPlainTimestamp(this.bytes, (members.spans[at + 2] as number) + 1, (members.spans[at + 3] as number) - 1);
   }
 
   refuseReserved(): void {

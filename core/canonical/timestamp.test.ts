@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { timestampFault } from "./timestamp.ts";
+import { isPlainTimestamp, timestampFault } from "./timestamp.ts";
 
 const TAKEN = [
   "2025-03-01T12:00:00Z",
@@ -88,4 +88,27 @@ describe("timestampFault", () => {
       }),
     );
   });
+});
+
+describe("isPlainTimestamp", () => {
+  const isPlain = (text: string): boolean => {
+    const bytes = Buffer.from(`"${text}"`, "latin1");
+    return isPlainTimestamp(bytes, 1, bytes.length - 1);
+  };
+
+  it.each(REFUSED)("does not take %s", (text) => expect(isPlain(text)).toBe(false));
+
+  it("takes nothing that has a fault, however like a timestamp it is", () => {
+    const twist = fc.record({ at: fc.nat(40), with: fc.constantFrom(...Array.from("0123456789-:.TZtz+/ "), "") });
+    fc.assert(
+      fc.property(fc.constantFrom(...TAKEN, ...REFUSED), fc.array(twist, { maxLength: 3 }), (start, twists) => {
+        let text = start;
+        for (const { at, with: piece } of twists) text = text.slice(0, at) + piece + text.slice(at + 1);
+        if (isPlain(text)) expect(timestampFault(text)).toBeUndefined();
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it.each(["2025-03-01T12:00:00Z", "2025-03-28T23:59:59.999Z"])("takes %s", (text) => expect(isPlain(text)).toBe(true));
 });

@@ -5,6 +5,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { LogMetrics } from "../../core/ingestion/metrics.ts";
 import { type EmbeddedLog, openEmbeddedLog } from "./index.ts";
+import { AT_ONCE_BYTES_MAX } from "./quick-writes.ts";
 import { SimDisk } from "./sim-disk.ts";
 import { entryOf, quietLogger, SteppedClock } from "./testing.ts";
 
@@ -49,6 +50,12 @@ describe("a commit", () => {
   it("waits for no more once it is large", async () => {
     await appendEachTurn(10, 200);
     expect(commits[0]).toBe(400);
+  });
+
+  it("begins within the turn once there is more than is written at once", async () => {
+    const half = Math.floor(AT_ONCE_BYTES_MAX * 0.6);
+    await Promise.all(["a", "b", "c"].map((id) => log.append([entryOf("t", id, half)])));
+    expect(commits).toEqual([2, 1]);
   });
 
   it("of a single entry waits for one turn", async () => {

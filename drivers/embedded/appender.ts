@@ -4,6 +4,7 @@ import type { LogMetrics } from "../../core/ingestion/metrics.ts";
 import { type CommitBatch, CommitQueue, type Queued } from "./commit-queue.ts";
 import { type Disk, errorCodeOf, isOutOfSpace } from "./disk.ts";
 import { type LogFolder, segmentPath } from "./folder.ts";
+import { AT_ONCE_BYTES_MAX } from "./quick-writes.ts";
 import { BLOCK_HEADER_BYTES, BlockWriter, SEGMENT_HEADER_BYTES } from "./segment-format.ts";
 import type { Sealed } from "./sidecar-writer.ts";
 import type { StreamState } from "./streams.ts";
@@ -128,18 +129,32 @@ export class Appender<T extends QueuedEntry> {
     }
   }
 
+  /**
+   * A call's entries are enqueued. As many as make a write that is done aside are not kept until this turn of the
+   * loop is over: they are written while it goes on.
+   */
+  enqueued(): void {
+    if (this.state === "scheduled" && this.queue.freshBytes > AT_ONCE_BYTES_MAX) this.beginNow();
+  }
+
   private readonly begin = (): void => {
+    // What it was for may have begun sooner.
+    if (this.state !== "scheduled") return;
     if (this.gathers()) {
       setImmediate(this.begin);
       return;
     }
+    this.beginNow();
+  };
+
+  private beginNow(): void {
     try {
       this.next();
     } catch (error) {
       // A segment that can't be opened or closed: no storage to go on with.
       this.stop(unavailable(errorCodeOf(error), error));
     }
-  };
+  }
 
   /**
    * Whether the last turn of the loop brought entries, so that another may: each commit costs two
@@ -148,7 +163,7 @@ export class Appender<T extends QueuedEntry> {
   private gathers(): boolean {
     const { length } = this.queue;
     const grows = length > this.gathered && length < GATHER_ENTRIES_MAX;
-    if (this.state === "scheduled" && grows && this.gatherTurns < GATHER_TURNS_MAX) {
+    if (grows && this.gatherTurns < GATHER_TURNS_MAX) {
       this.gathered = length;
       this.gatherTurns++;
       return true;

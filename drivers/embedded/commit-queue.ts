@@ -32,6 +32,11 @@ export class CommitQueue<T extends Queued> {
     return this.#fresh.length + this.#left.size;
   }
 
+  /** Of what no commit had to leave behind. */
+  get freshBytes(): number {
+    return this.#freshBytes;
+  }
+
   push(entry: T, now: () => number): void {
     if (this.#fresh.length === 0) this.#freshSince = now();
     this.#fresh.push(entry);

@@ -50,8 +50,8 @@ export class IdIndex {
 
   /** Undefined: surely new. Costs no I/O. */
   candidates(hi: number, lo: number): Candidates | undefined {
-    const recent: Place[] = [];
-    for (let i = this.recent.length - 1; i >= 0; i--) (this.recent[i] as RecentIds).collect(hi, lo, recent);
+    let recent: Place[] | undefined;
+    for (let i = this.recent.length - 1; i >= 0; i--) recent = (this.recent[i] as RecentIds).collect(hi, lo, recent);
     let groups: FilterGroup[] | undefined;
     for (let i = this.groups.length - 1; i >= 0; i--) {
       const group = this.groups[i] as Group;
@@ -59,8 +59,8 @@ export class IdIndex {
       groups ??= [];
       groups.push(group.facts);
     }
-    if (recent.length === 0 && groups === undefined) return undefined;
-    return { hash: { hi, lo }, recent, groups: groups ?? [] };
+    if (recent === undefined && groups === undefined) return undefined;
+    return { hash: { hi, lo }, recent: recent ?? [], groups: groups ?? [] };
   }
 
   /** `isShortened`: there was no room for the filters of the whole window. */

@@ -70,7 +70,7 @@ export class PendingEntry implements QueuedEntry {
 
 export interface IntakeOptions {
   readonly streams: StreamTable;
-  readonly appender: Pick<Appender<PendingEntry>, "enqueue">;
+  readonly appender: Pick<Appender<PendingEntry>, "enqueue" | "enqueued">;
   readonly repeats: RepeatFinder;
   readonly segmentBytes: number;
   /** Entries and bytes that may be waiting at once; beyond it `overloaded`. */
@@ -141,6 +141,7 @@ export class Intake {
       else if (one.byId?.first !== undefined) this.settle(one, repeatOf(one.entry, one.byId.first));
       else this.admitByKey(one);
     }
+    this.options.appender.enqueued();
   }
 
   private admitByKey(pending: PendingEntry): void {

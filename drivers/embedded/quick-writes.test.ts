@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { type Disk, realDisk } from "./disk.ts";
-import { QUICK_WRITES_MIN, SLOW_WRITE_MS, withQuickWrites } from "./quick-writes.ts";
+import { AT_ONCE_BYTES_MAX, QUICK_WRITES_MIN, SLOW_WRITE_MS, withQuickWrites } from "./quick-writes.ts";
 
 /** Notes how each write came; it takes `writeMs`, and waits for `finish` when it does not block. */
 function scene() {
@@ -24,8 +24,8 @@ function scene() {
     },
   };
   const quick = withQuickWrites(disk, { monotonic: () => state.now });
-  const write = (): void => {
-    quick.write(0, new Uint8Array(10), 0, (error, written) => answers.push(error?.message ?? written));
+  const write = (bytes = 10): void => {
+    quick.write(0, new Uint8Array(bytes), 0, (error, written) => answers.push(error?.message ?? written));
     if (kinds.at(-1) === "aside") finish();
   };
   const warmUp = (): void => {
@@ -56,6 +56,15 @@ describe("a write", () => {
     expect(kinds).toEqual(["at once", ...new Array<string>(QUICK_WRITES_MIN + 1).fill("aside")]);
     write();
     expect(kinds.at(-1)).toBe("at once");
+  });
+
+  it("of many bytes never blocks", () => {
+    const { kinds, write, warmUp } = scene();
+    warmUp();
+    write(AT_ONCE_BYTES_MAX);
+    write(AT_ONCE_BYTES_MAX + 1);
+    write();
+    expect(kinds).toEqual(["at once", "aside", "at once"]);
   });
 
   it("that blocks answers with the bytes written, or with the error of the storage", () => {

@@ -5,6 +5,8 @@ import type { Disk } from "./disk.ts";
 export const SLOW_WRITE_MS = 5;
 /** So many quick writes in a row show that the storage is quick (again). */
 export const QUICK_WRITES_MIN = 64;
+/** A larger write takes longer than a wake-up costs: meanwhile this thread has other work. */
+export const AT_ONCE_BYTES_MAX = 128 * 1024;
 
 /**
  * The disk, with writes done at once, on the calling thread, as long as the storage is quick: handing
@@ -20,7 +22,7 @@ export function withQuickWrites(disk: Disk, clock: Pick<Clock, "monotonic">): Di
     ...disk,
     write(file, bytes, position, done) {
       const started = clock.monotonic();
-      if (quickInRow < QUICK_WRITES_MIN) {
+      if (quickInRow < QUICK_WRITES_MIN || bytes.length > AT_ONCE_BYTES_MAX) {
         disk.write(file, bytes, position, (error, written) => {
           noteSince(started);
           done(error, written);

@@ -38,24 +38,29 @@ export class RecentIds {
     this.ids++;
   }
 
-  /** Appends the places that carry this hash to `found`, newest first. */
-  collect(hi: number, lo: number, found: Place[]): void {
+  /** Appends the places that carry this hash to `before`, newest first; mostly there is none, and no list. */
+  collect(hi: number, lo: number, before: Place[] | undefined): Place[] | undefined {
+    let found = before;
     for (let i = this.tables.length - 1; i >= 0; i--) {
-      const before = found.length;
-      this.collectFrom(this.tables[i] as Uint32Array, hi, lo, found);
+      const known = found?.length ?? 0;
+      found = this.collectFrom(this.tables[i] as Uint32Array, hi, lo, found);
       // Within a table, later ids lie further along the probe.
-      if (found.length > before + 1) found.push(...found.splice(before).reverse());
+      if (found !== undefined && found.length > known + 1) found.push(...found.splice(known).reverse());
     }
+    return found;
   }
 
-  private collectFrom(table: Uint32Array, hi: number, lo: number, found: Place[]): void {
+  private collectFrom(table: Uint32Array, hi: number, lo: number, before: Place[] | undefined): Place[] | undefined {
+    let found = before;
     let slot = (lo & MASK) * 3;
-    for (;;) {
-      const place = table[slot + 2] as number;
-      if (place === 0) return;
-      if (table[slot] === hi && table[slot + 1] === lo) found.push({ segment: this.segment, offset: place * 8 });
+    for (let place = table[slot + 2] as number; place !== 0; place = table[slot + 2] as number) {
+      if (table[slot] === hi && table[slot + 1] === lo) {
+        found ??= [];
+        found.push({ segment: this.segment, offset: place * 8 });
+      }
       slot = slot === MASK * 3 ? 0 : slot + 3;
     }
+    return found;
   }
 }
 

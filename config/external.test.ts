@@ -130,7 +130,7 @@ describe("a plugin that is not built in", () => {
       { head: `throw new Error("no luck");` },
       "{ name: ./mine.ts }",
       [
-        "pulsegate.yaml:5:19: tenants[0].plugins.transform[0]: ./mine.ts can't be loaded: no luck (`pulsegate plugins check ./mine.ts` tells more)",
+        "pulsegate.yaml:5:19: tenants[0].plugins.transform[0]: ./mine.ts can't be loaded: mine.ts:3:7: no luck (`pulsegate plugins check ./mine.ts` tells more)",
       ],
     ],
     [
@@ -145,7 +145,13 @@ describe("a plugin that is not built in", () => {
       "that is no TypeScript",
       { head: "let = ;" },
       "{ name: ./mine.ts }",
-      [expect.stringMatching(/^pulsegate.yaml:5:19: .*\.\/mine\.ts can't be loaded: /)],
+      [expect.stringMatching(/^pulsegate.yaml:5:19: .*\.\/mine\.ts can't be loaded: mine\.ts:3:7: \w/)],
+    ],
+    [
+      "that asks for what PulseGate does not have",
+      { head: `import { nope } from "pulsegate/plugin";` },
+      "{ name: ./mine.ts }",
+      [expect.stringContaining("can't be loaded: mine.ts:3:10: The requested module 'pulsegate/plugin' does not")],
     ],
     [
       "with a version that is none",
@@ -183,6 +189,18 @@ describe("a plugin that is not built in", () => {
     await write("mine.ts", definition(changes));
     expect(await load(use)).toEqual(expected);
   });
+
+  test("that is no JavaScript is a problem with the place in its file", async () => {
+    await write("mine.mjs", "export default 1;\nconst a = ;\n");
+    expect(await load("{ name: ./mine.mjs }")).toEqual([expect.stringContaining("can't be loaded: mine.mjs:2:11: ")]);
+  });
+
+  test.each(["data:text/javascript,export default 1", "file:///etc/passwd", "node:fs", "fs", "#own", "http://a/b.js"])(
+    "is a file or a package, and not %s",
+    async (name) => {
+      expect(await load(`{ name: "${name}" }`)).toEqual([expect.stringContaining(`unknown transform "${name}"`)]);
+    },
+  );
 
   test("in two versions is a problem of the second place", async () => {
     await write("mine.ts", definition());

@@ -1,4 +1,5 @@
 import { existsSync, statSync } from "node:fs";
+import { isBuiltin } from "node:module";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { askProcess } from "./ask-process.ts";
@@ -25,7 +26,7 @@ export async function inspectPlugin(request: {
   readonly uses: InspectRequest["uses"];
 }): Promise<InspectAnswer> {
   const folder = pathToFileURL(`${resolve(request.folder)}/`).href;
-  const name = isPath(request.name) ? fileOf(resolve(request.folder, request.name)) : request.name;
+  const name = isPath(request.name) ? fileOf(resolve(request.folder, request.name)) : packageOf(request.name);
   if (name === undefined) return { ok: false, message: "there is no such file", notFound: true };
   const asked = { ...request, name, folder } satisfies InspectRequest;
   const end = await askProcess<InspectAnswer>({ entry: ENTRY, request: asked, timeoutMs: INSPECT_TIMEOUT_MS });
@@ -33,6 +34,13 @@ export async function inspectPlugin(request: {
   const message =
     end.type === "late" ? `it did not load within ${INSPECT_TIMEOUT_MS / 1_000} s` : `loading it ${end.how}`;
   return { ok: false, message, notFound: false };
+}
+
+const PACKAGE = /^(?:@[a-z0-9._~-]+\/)?[a-z0-9_~-][a-z0-9._~-]*(?:\/[A-Za-z0-9._~/-]+)?$/i;
+
+/** A package, or a module in it; not what else an import may name: an address, or a module of Node's own. */
+function packageOf(name: string): string | undefined {
+  return PACKAGE.test(name) && !isBuiltin(name) ? name : undefined;
 }
 
 /** The address of the module that a path stands for; a folder stands for the module in it. */

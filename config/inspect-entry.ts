@@ -1,7 +1,8 @@
 import { hideChannel } from "../plugins/loading/hide-channel.ts";
 import { loadPlugin } from "../plugins/loading/module.ts";
-import { PluginNotFound } from "../plugins/loading/hooks.ts";
+import { loadedFiles, PluginNotFound } from "../plugins/loading/hooks.ts";
 import type { InspectAnswer, InspectedUse, InspectRequest, InspectUse } from "./inspect-messages.ts";
+import { placeOf } from "../plugins/loading/place.ts";
 import { jsonSchemaOf } from "./json-schema.ts";
 import { strict, validate } from "./validate.ts";
 import type { ZodType } from "zod";
@@ -25,7 +26,9 @@ async function inspect({ name, folder, uses }: InspectRequest): Promise<InspectA
     };
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    return { ok: false, message, notFound: error instanceof PluginNotFound };
+    if (error instanceof PluginNotFound) return { ok: false, message, notFound: true };
+    const place = placeOf(error, loadedFiles());
+    return { ok: false, message: place === undefined ? message : `${place}: ${message}`, notFound: false };
   }
 }
 

@@ -181,6 +181,26 @@ describe("bounds", () => {
     expect(settled.map(([, value]) => value).toSorted((a, b) => a - b)).toEqual([1, 2]);
   });
 
+  test("what a plugin counts stays a number that only grows, under a name that fits a line", async () => {
+    const metrics = createMetrics();
+    const { count, observe } = metrics.plugin("odd") as unknown as Record<
+      "count" | "observe",
+      (...given: unknown[]) => void
+    >;
+    count("seen", 2);
+    for (const odd of [Number.NaN, Number.POSITIVE_INFINITY, -1, "1", null, {}]) {
+      count("seen", odd);
+      observe("took", odd);
+    }
+    observe("took", 0.5);
+    count("x".repeat(10_000), 1);
+    const own = [...samplesOf(await textOf(metrics))].filter(([key]) =>
+      /^pulsegate_plugin_(events|seconds_(sum|count))/.test(key),
+    );
+    expect(own.map(([, value]) => value)).toEqual([2, 1, 0.5, 1]);
+    expect(own.every(([key]) => key.length < 150)).toBe(true);
+  });
+
   test("100,000 tenants with sinks, stages, codes and plugins of their own stay below 5,000 series", async () => {
     const build = { version: "1", node: "v26" };
     const threads = Array.from({ length: 8 }, (_, i) => createMetrics(i === 0 ? { build } : {}));

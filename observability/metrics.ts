@@ -178,15 +178,26 @@ function ledgerMetrics(families: Families): Metrics["ledger"] {
   };
 }
 
+const OWN_NAME_LENGTH_MAX = 64;
+
 function pluginMetrics(families: Families, plugin: string): PluginMetrics {
   return {
     count: (name, by = 1) => {
-      families.pluginCounts.cell(plugin, name).value += by;
+      if (isAmount(by)) families.pluginCounts.cell(plugin, ownName(name)).value += by;
     },
     observe: (name, seconds) => {
-      families.pluginSeconds.cell(plugin, name).observe(seconds);
+      if (isAmount(seconds)) families.pluginSeconds.cell(plugin, ownName(name)).observe(seconds);
     },
   };
+}
+
+/** A plugin's word is not taken for it: one NaN, or one text, and the count is none for ever. */
+function isAmount(value: unknown): value is number {
+  return typeof value === "number" && value >= 0 && value < Number.POSITIVE_INFINITY;
+}
+
+function ownName(name: unknown): string {
+  return String(name).slice(0, OWN_NAME_LENGTH_MAX);
 }
 
 function configMetrics(families: Families): Metrics["config"] {

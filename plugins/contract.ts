@@ -14,7 +14,7 @@ export { exactNumber, numberText } from "../core/canonical/payload-text.ts";
 /** What a plugin is handed with each event or batch. */
 export interface PluginContext {
   readonly tenantId: string;
-  /** JSON logs with tenant and plugin already bound. Never log payloads. */
+  /** JSON logs with tenant and plugin already bound. Never log payloads. Apart, 100 lines a second at most. */
   readonly logger: Logger;
   readonly metrics: PluginMetrics;
   /** 1 on the first try of this event; a batch carries the highest of its events. */
@@ -28,7 +28,10 @@ export interface PluginContext {
   readonly replayId?: string | undefined;
 }
 
-/** Counters and timings of a plugin's own, exported as `pulsegate_plugin_*` with its name as a label. */
+/**
+ * Counters and timings of a plugin's own, exported as `pulsegate_plugin_*` with its name as a label. Names are cut at
+ * 64 characters, and there should be few; an amount that is no number from 0 on is left out.
+ */
 export interface PluginMetrics {
   count(name: string, by?: number): void;
   /** Seconds. */

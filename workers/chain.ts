@@ -5,6 +5,7 @@ import {
   NAME_PATTERN,
   TRACE_ID_PATTERN,
 } from "../core/canonical/event.ts";
+import { timestampFault } from "../core/canonical/timestamp.ts";
 import type { Route, RouteDecision } from "../core/router/route.ts";
 import type { TransformPlugin } from "../plugins/contract.ts";
 import type { Calls } from "./call.ts";
@@ -184,7 +185,7 @@ function checked(host: Host, event: CanonicalEvent, identity: Identity): Step {
 function faultOf(event: CanonicalEvent): string | undefined {
   if (typeof event !== "object" || event === null) return "not an object";
   if (typeof event.event_type !== "string" || !NAME_PATTERN.test(event.event_type)) return "event_type";
-  if (typeof event.occurred_at !== "string" || Number.isNaN(Date.parse(event.occurred_at))) return "occurred_at";
+  if (typeof event.occurred_at !== "string" || timestampFault(event.occurred_at) !== undefined) return "occurred_at";
   if (!isOptional(event.trace_id, TRACE_ID_PATTERN)) return "trace_id";
   if (!isOptional(event.idempotency_key, IDEMPOTENCY_KEY_PATTERN)) return "idempotency_key";
   // An accessor is the codec's own, not read yet: looking at it here would parse the payload.

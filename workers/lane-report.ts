@@ -97,7 +97,8 @@ export class LaneReport {
 
   /** The reason as the ledger counts it. */
   filterReason(reason: string): string {
-    if (this.#reasons.has(reason)) return reason;
+    // The rules' own are few, and a plugin's texts must not take their place.
+    if (this.#reasons.has(reason) || reason.startsWith("route:")) return reason;
     if (this.#reasons.size >= FILTER_REASONS_MAX) return `${reason.slice(0, reason.indexOf(":"))}: other`;
     this.#reasons.add(reason);
     return reason;

@@ -18,8 +18,11 @@ afterEach(async () => {
   for (const bench of benches.splice(0)) await bench.stop();
 });
 
-function transform(name: string, change: (event: CanonicalEvent) => CanonicalEvent): TransformDefinition {
-  const process = async (event: CanonicalEvent): Promise<TransformOutcome> => ({ type: "ok", event: change(event) });
+function transform(name: string, change: (event: CanonicalEvent) => CanonicalEvent | string): TransformDefinition {
+  const process = async (event: CanonicalEvent): Promise<TransformOutcome> => {
+    const changed = change(event);
+    return typeof changed === "string" ? { type: "drop", reason: changed } : { type: "ok", event: changed };
+  };
   return {
     kind: "transform",
     name,
@@ -31,6 +34,7 @@ function transform(name: string, change: (event: CanonicalEvent) => CanonicalEve
 
 const TRANSFORMS = [
   transform("shout", (event) => ({ ...event, event_type: event.event_type.toUpperCase() })),
+  transform("chatty", (event) => (event.event_type === "drop" ? event.event_id : event)),
   transform("mark", (event) => ({ ...event, payload: { ...event.payload, marked: true } })),
 ];
 
@@ -93,6 +97,15 @@ describe("a routed sink", () => {
     expect(got["marked"]?.map(({ payload }) => payload)).toEqual([{ marked: true }]);
     expect(types(got["plain"])).toEqual(["PAID", "SENT"]);
     expect(got["plain"]?.map(({ payload }) => payload)).toEqual([{}, {}]);
+  });
+
+  it("keeps the rules' own reasons apart, however many a transform has", async () => {
+    const { bench } = await start({ transforms: ["chatty"], sinks: { s: { route: { when: "event.payload.n > 1" } } } });
+    await bench.log.append(Array.from({ length: 100 }, (_, i) => event(`e${i}`, "drop")));
+    await bench.until(lane("a", "s"), 100, 1_000);
+    await bench.log.append([event("e", "paid", '{"n":1}')]);
+    const { filtered } = await bench.until(lane("a", "s"), 101, 1_000);
+    expect(filtered).toMatchObject({ "route:when": 1, "chatty: other": expect.any(Number) });
   });
 
   it("counts what it does not get by reason, in its ledger and in the settlement", async () => {

@@ -177,6 +177,10 @@ describe("the transform chain", () => {
       (event) => ok({ ...event, payload: { toJSON: () => 5 } }),
       (event) => ok({ ...event, event_type: "no spaces" }),
       (event) => ok({ ...event, occurred_at: "yesterday" }),
+      // What Date.parse takes and the door does not.
+      (event) => ok({ ...event, occurred_at: "March 7" }),
+      (event) => ok({ ...event, occurred_at: "2025-03-01 12:00 (é)" }),
+      (event) => ok({ ...event, payload: undefined as unknown as Record<string, unknown> }),
       (event) => ok({ ...event, trace_id: 'a"b' }),
       () => {
         throw new Error("boom");

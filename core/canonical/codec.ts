@@ -249,11 +249,16 @@ function encodeAs(event: CanonicalEvent, payload: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from(`${head.slice(0, -1)},"payload":`, "utf8"), payload, Buffer.from("}")]);
 }
 
-/** The payload's JSON text: as it came when no transform has read it, else written anew. */
+/**
+ * The payload's JSON text: as it came when no transform has read it, else written anew. Throws a TypeError on what
+ * is no JSON.
+ */
 export function payloadJson(event: CanonicalEvent): Buffer {
   const origin = originOf(event);
   if (origin !== undefined && !origin.payloadRead) return payloadOf(origin.bytes);
-  return Buffer.from(writePayload(event.payload, origin?.spellings), "utf8");
+  const text = writePayload(event.payload, origin?.spellings);
+  if (text === undefined) throw new TypeError("the payload is no JSON");
+  return Buffer.from(text, "utf8");
 }
 
 /**

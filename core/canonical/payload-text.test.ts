@@ -5,7 +5,7 @@ import { parsePayload, writePayload } from "./payload-text.ts";
 /** The text again after `change` has made something else of the payload. */
 function rewritten(text: string, change: (payload: Record<string, unknown>) => unknown): string {
   const { payload, spellings } = parsePayload(text);
-  return writePayload(change(payload), spellings);
+  return writePayload(change(payload), spellings) ?? "none";
 }
 
 const SPELLED =

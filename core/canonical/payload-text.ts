@@ -40,8 +40,8 @@ export function parsePayload(text: string): ParsedPayload {
   return at.size === 0 ? { payload } : { payload, spellings: { root: payload, at } };
 }
 
-/** The payload's JSON text. Throws what JSON.stringify throws on cycles and BigInts. */
-export function writePayload(payload: unknown, spellings: Spellings | undefined): string {
+/** The payload's JSON text; undefined for what has none. Throws what JSON.stringify throws on cycles and BigInts. */
+export function writePayload(payload: unknown, spellings: Spellings | undefined): string | undefined {
   if (spellings === undefined) return JSON.stringify(payload);
   const { root, at } = spellings;
   // What is written → what stood at its place: a transform may have copied the way down to what it changed.

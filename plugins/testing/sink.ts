@@ -94,7 +94,8 @@ async function withTarget(
   const target = await makeTarget();
   const sink = definition.create();
   try {
-    await sink.init?.(optionsOf(definition, target.config));
+    const options = optionsOf(definition, target.config);
+    await sink.init?.(options);
     return await body({ sink, target });
   } finally {
     await sink.close?.();

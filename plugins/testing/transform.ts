@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { decodeEvent, encodeEvent } from "../../core/canonical/codec.ts";
 import { NAME_PATTERN } from "../../core/canonical/event.ts";
+import { timestampFault } from "../../core/canonical/timestamp.ts";
 import type { CanonicalEvent, TransformDefinition, TransformOutcome, TransformPlugin } from "../contract.ts";
 import { type Check, definitionChecks, optionsOf } from "./checks.ts";
 import { contextOf, eventOf } from "./events.ts";
@@ -88,8 +89,10 @@ function anyEventChecks(definition: TransformDefinition, config: unknown): Check
 }
 
 async function start(definition: TransformDefinition, config: unknown): Promise<TransformPlugin> {
+  // Not within the call: a plugin without `init` has options all the same.
+  const options = optionsOf(definition, config);
   const plugin = definition.create();
-  await plugin.init?.(optionsOf(definition, config));
+  await plugin.init?.(options);
   return plugin;
 }
 
@@ -111,7 +114,7 @@ function checkOutcome(outcome: TransformOutcome, given: CanonicalEvent, payload:
   for (const name of ["event_id", "tenant_id", "received_at", "source"] as const)
     assert.equal(event[name], given[name], `${name} was changed for ${payload}`);
   assert.match(event.event_type, NAME_PATTERN, `event_type for ${payload}`);
-  assert.ok(!Number.isNaN(Date.parse(event.occurred_at)), `occurred_at for ${payload}`);
+  assert.equal(timestampFault(event.occurred_at), undefined, `occurred_at for ${payload}`);
   assert.ok(
     typeof event.payload === "object" && event.payload !== null && !Array.isArray(event.payload),
     `the payload is no object for ${payload}`,

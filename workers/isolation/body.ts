@@ -1,4 +1,4 @@
-import { decodeEvent, encodeEvent } from "../../core/canonical/codec.ts";
+import { decodeEvent, encodeEvent, payloadOf } from "../../core/canonical/codec.ts";
 import type { LogFields, Logger } from "../../core/environment.ts";
 import {
   type CanonicalEvent,
@@ -12,6 +12,7 @@ import { loadPluginAt } from "../../plugins/loading/module.ts";
 import { growthFault } from "../growth.ts";
 import { type Assignment, type Order, type Report, type Result, thrownOf } from "./messages.ts";
 import { pack, type Packed, unpack } from "./pack.ts";
+import { Talk } from "./talk.ts";
 import { hasMethod, sendEach } from "./instance.ts";
 
 export interface BodyOptions {
@@ -20,6 +21,13 @@ export interface BodyOptions {
   readonly now: () => number;
 }
 
+/** Counts of a plugin's own between two reports. */
+const NAMES_MAX = 64;
+/** Timings of a plugin's own between two reports; what goes beyond is left out. */
+const TIMINGS_MAX = 10_000;
+const FIELDS_LENGTH_MAX = 8_192;
+const MESSAGE_LENGTH_MAX = 2_000;
+
 /** What runs inside an isolate: one plugin, and the orders for it. */
 export class Body {
   readonly #options: BodyOptions;
@@ -27,12 +35,12 @@ export class Body {
   readonly #cancels = new Map<number, AbortController>();
   #assignment: Assignment | undefined;
   #plugin: (TransformPlugin & SinkPlugin) | undefined;
-  #counts: [string, number][] = [];
+  #counts = new Map<string, number>();
   #seconds: [string, number][] = [];
 
   constructor(options: BodyOptions) {
     this.#options = options;
-    this.#logger = reportingLogger(options.tell);
+    this.#logger = reportingLogger(options);
   }
 
   /** Never rejects. */
@@ -163,19 +171,22 @@ export class Body {
 
   #context({ attempt, signal, replayId }: { attempt: number; signal: AbortSignal; replayId: string | undefined }) {
     const metrics = {
-      count: (name: string, by = 1) => void this.#counts.push([name, by]),
-      observe: (name: string, seconds: number) => void this.#seconds.push([name, seconds]),
+      count: (name: string, by = 1) => {
+        if (this.#counts.size < NAMES_MAX || this.#counts.has(name))
+          this.#counts.set(name, (this.#counts.get(name) ?? 0) + Number(by));
+      },
+      observe: (name: string, seconds: number) => {
+        if (this.#seconds.length < TIMINGS_MAX) this.#seconds.push([name, Number(seconds)]);
+      },
     };
     const tenantId = this.#assignment?.tenantId ?? "";
     return { tenantId, logger: this.#logger, metrics, attempt, signal, replayId } satisfies PluginContext;
   }
 
   #tellMetrics(): void {
-    if (this.#counts.length + this.#seconds.length === 0) return;
-    const sums = new Map<string, number>();
-    for (const [name, by] of this.#counts) sums.set(name, (sums.get(name) ?? 0) + by);
-    this.#options.tell({ type: "metrics", counts: [...sums], seconds: this.#seconds });
-    this.#counts = [];
+    if (this.#counts.size + this.#seconds.length === 0) return;
+    this.#options.tell({ type: "metrics", counts: [...this.#counts], seconds: this.#seconds });
+    this.#counts = new Map();
     this.#seconds = [];
   }
 }
@@ -236,11 +247,17 @@ function resultOf(outcome: TransformOutcome | undefined, accepted: Buffer): { re
 
 function encodeChecked(event: CanonicalEvent): Buffer {
   if (typeof event !== "object" || event === null) throw new TypeError("it returned an event that is not an object");
-  return encodeEvent(event);
+  const bytes = encodeEvent(event);
+  if (payloadOf(bytes)[0] !== OPENING_BRACE) throw new TypeError("it returned an event whose payload is not an object");
+  return bytes;
 }
 
+const OPENING_BRACE = 0x7b;
+
+/** Nothing given stays nothing: whoever counts it has a word for that. */
 function text(value: unknown): string {
-  return typeof value === "string" ? value : String(value);
+  const given: unknown = value ?? "";
+  return typeof given === "string" ? given : String(given);
 }
 
 async function sendTo(
@@ -265,15 +282,22 @@ function plainOutcomes(outcomes: readonly unknown[]): never[] {
   });
 }
 
-function reportingLogger(tell: BodyOptions["tell"]): Logger {
+function reportingLogger({ tell, now }: BodyOptions): Logger {
+  const talk = new Talk(now, (message) => tell({ type: "log", level: "warn", fields: {}, message }));
   const at = (level: keyof Logger) => (fields: LogFields, message: string) => {
-    let plain: LogFields;
-    try {
-      plain = JSON.parse(JSON.stringify(fields)) as LogFields;
-    } catch {
-      plain = { fields: Object.keys(fields) };
-    }
-    tell({ type: "log", level, fields: plain, message: String(message) });
+    if (!talk.passes()) return;
+    tell({ type: "log", level, fields: plainFields(fields), message: String(message).slice(0, MESSAGE_LENGTH_MAX) });
   };
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+}
+
+/** Of what can't be written, or is too much for a line, the names alone. */
+function plainFields(fields: LogFields): LogFields {
+  try {
+    const text = JSON.stringify(fields);
+    if (text.length <= FIELDS_LENGTH_MAX) return JSON.parse(text) as LogFields;
+  } catch {
+    // As if it were too much.
+  }
+  return { fields: Object.keys(fields ?? {}).slice(0, NAMES_MAX) };
 }

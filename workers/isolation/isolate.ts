@@ -5,6 +5,7 @@ import type { Timer, Timers } from "../timers.ts";
 import { type Link, openLink } from "./link.ts";
 import { type Assignment, errorOf, type Order, type Report, type Result } from "./messages.ts";
 import { pack, unpack } from "./pack.ts";
+import { Talk } from "./talk.ts";
 import { type DeathCode, type Job, RunnerDied, type Runner } from "./runner.ts";
 
 /** What a loaded machine may add to a deadline. */
@@ -61,11 +62,15 @@ export class Isolate implements Runner {
     this.#options = options;
     this.died = this.#ended.promise;
     this.#started.promise.catch(() => undefined);
+    const talk = new Talk(
+      () => options.timers.now(),
+      (message) => context.logger.warn({}, message),
+    );
     this.#link = openLink({
       isolation,
       onReport: (report) => this.#hearAny(report),
       onEnd: (how, isMemory) => this.#end(how, isMemory),
-      onText: (text) => context.logger.info({ text }, "plugin wrote to its output"),
+      onText: (text) => talk.passes() && context.logger.info({ text }, "plugin wrote to its output"),
     });
   }
 

@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { afterEach, describe, expect, test } from "vitest";
 import { decodeEvent, encodeParts, stampReceivedAt } from "../../core/canonical/codec.ts";
+import type { Logger } from "../../core/environment.ts";
 import type { Isolation, PluginUse } from "../../core/ingestion/revision.ts";
 import { systemClock } from "../../observability/system-clock.ts";
 import type { CanonicalEvent, PluginContext, SinkOutcome, TransformOutcome } from "../../plugins/contract.ts";
@@ -38,9 +39,9 @@ function useOf(fixture: string, isolation: Isolation): PluginUse {
 
 const limits = { memoryBytes: 192 * MIB, deadlineMs: 500 };
 
-async function transform(mode: Isolation["mode"]) {
+async function transform(mode: Isolation["mode"], logger: Logger = silentLogger) {
   const use = useOf("naughty", { mode, ...limits });
-  const plugin = guardedDefinition({ deps: deps(), tenantId: "a", use, kind: "transform" }).create();
+  const plugin = guardedDefinition({ deps: { ...deps(), logger }, tenantId: "a", use, kind: "transform" }).create();
   undo.push(async () => plugin.close?.());
   await plugin.init?.({});
   return plugin;
@@ -83,6 +84,26 @@ describe.each(["process", "worker"] as const)("a transform in a %s of its own", 
     expect(threw).toMatchObject({ message: "a plain error", code: "E_PLAIN" });
     expect(nothing).toBeUndefined();
     expect(counted).toContain("seen");
+  });
+
+  test("says whose fault an answer is that is none", { timeout: TIMEOUT_MS }, async () => {
+    const plugin = await transform(mode);
+    await expect(plugin.process(eventOf("e", "list"), contextOf())).rejects.toThrow("whose payload is not an object");
+    expect(await plugin.process(eventOf("e", "unsaid"), contextOf())).toEqual({ type: "drop", reason: "" });
+  });
+
+  test("passes on a hundred lines a second, each of a bounded length, and says that it does", {
+    timeout: TIMEOUT_MS,
+  }, async () => {
+    const lines: string[] = [];
+    const keep = (fields: object, message: string) => void lines.push(JSON.stringify([fields, message]));
+    const plugin = await transform(mode, { debug: keep, info: keep, warn: keep, error: keep });
+    expect(await plugin.process(eventOf("e", "chatter"), contextOf())).toMatchObject({ type: "ok" });
+    // The 5,000 lines take less than ten seconds on any machine.
+    expect(lines.length).toBeLessThan(1_100);
+    expect(lines.filter((line) => line.includes('"line"')).length).toBeGreaterThanOrEqual(100);
+    expect(lines.filter((line) => line.includes("more than 100 lines a second")).length).toBeGreaterThan(0);
+    expect(Math.max(...lines.map(({ length }) => length))).toBeLessThan(15_000);
   });
 
   test("tells each event's job, of several at once", { timeout: TIMEOUT_MS }, async () => {

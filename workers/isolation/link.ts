@@ -11,7 +11,8 @@ const MIB = 1024 * 1024;
 const PRIORITY = 5;
 /** The kernel's unit for the time of processes. */
 const TICK_MS = 10;
-const TEXT_LENGTH_MAX = 2_000;
+/** Of what comes in one piece. */
+const TEXT_BYTES_MAX = 2_000;
 
 /** The owner's end of one isolate. */
 export interface Link {
@@ -37,7 +38,7 @@ export interface LinkOptions {
   /** Once: with how it ended. */
   readonly onEnd: (how: string, isMemory: boolean) => void;
   /** What the plugin wrote to standard output or error, as it came. */
-  readonly onText: (text: string) => void;
+  readonly onText: (text: string) => unknown;
 }
 
 export function openLink(options: LinkOptions): Link {
@@ -139,7 +140,7 @@ function loadOf(pid: number | undefined): Load | undefined {
 
 function follow(output: Readable, onText: (text: string) => void): void {
   output.on("data", (chunk: Buffer) => {
-    const text = chunk.toString().trim().slice(0, TEXT_LENGTH_MAX);
+    const text = chunk.subarray(0, TEXT_BYTES_MAX).toString().trim();
     if (text !== "") onText(text);
   });
 }

@@ -49,6 +49,12 @@ export default definePlugin({
       ctx.metrics.count("seen");
       if (event.payload["do"] === "drop") return { type: "drop", reason: "not wanted" };
       if (event.payload["do"] === "nothing") return undefined as never;
+      if (event.payload["do"] === "unsaid") return { type: "drop" } as never;
+      if (event.payload["do"] === "list") return { type: "ok", event: { ...event, payload: [1] as never } };
+      if (event.payload["do"] === "chatter") {
+        for (let line = 0; line < 5_000; line++) ctx.logger.info({ line, long: "x".repeat(line) }, "line");
+        ctx.logger.info({ long: "x".repeat(1e6) }, "y".repeat(1e6));
+      }
       if (event.payload["do"] === "swell")
         return { type: "ok", event: { ...event, payload: { a: "x".repeat(2 ** 21) } } };
       if (event.payload["do"] === "change") {

@@ -4,6 +4,11 @@ import { type Stream, type StreamKey, slotOf, streamKey } from "../core/ingestio
 export class ArrivalHub {
   readonly #subscriptions = new Set<Subscription>();
 
+  /** Whether anybody waits. */
+  get isWatched(): boolean {
+    return this.#subscriptions.size > 0;
+  }
+
   announce(streams: Iterable<Stream>): void {
     for (const stream of streams) {
       const slot = slotOf(stream);

@@ -77,6 +77,12 @@ export class Client {
     return node && this.seen(node);
   }
 
+  /** Asks a node of the cluster anew who has which slots; resolves also when that is not told. */
+  async refresh(): Promise<void> {
+    const { raw } = this;
+    if (raw instanceof Cluster) await new Promise<void>((resolve) => raw.refreshSlotsCache(() => resolve()));
+  }
+
   private seen(raw: Redis): Server {
     const known = this.servers.get(raw);
     if (known !== undefined) return known;
@@ -161,10 +167,17 @@ export function errorOf(cause: unknown): PulseGateError {
     });
   if (said.startsWith("OOM "))
     return new PulseGateError("log_full", "Redis has no memory left (maxmemory).", { cause, retryAfterMs: 1_000 });
-  // The whole answer may quote what was sent; of rights it names the command alone.
-  const answer = /^NOPERM .{1,200}|^[A-Z]+(?= )/.exec(cause instanceof ReplyError ? said : "")?.[0];
-  const what = answer === undefined ? "Redis did not answer" : `Redis answered "${answer}"`;
+  const answer = answerIn(cause instanceof ReplyError ? said : (LAST_ANSWER.exec(said)?.[1] ?? ""));
+  const what = answer === "" ? "Redis did not answer" : `Redis answered "${answer}"`;
   return new PulseGateError("log_unavailable", `${what}; the outcome is unknown. Try again.`, { cause });
+}
+
+/** As the client of a cluster tells of an answer that it was given again and again. */
+const LAST_ANSWER = /^Too many Cluster redirections\. Last error: ReplyError: (.*)$/s;
+
+/** Redis' own words. It quotes what was sent to it in answers that begin with ERR alone: of those the code is told. */
+function answerIn(said: string): string {
+  return /^ERR(?= )|^[A-Z]+ .{1,200}/.exec(said)?.[0] ?? "";
 }
 
 export function textOf(reply: Reply | undefined): string {

@@ -24,11 +24,19 @@ class FakeServer implements Server {
   } as unknown as Server["raw"];
 }
 
+interface FakeServers {
+  owner: FakeServer;
+  /** Who has the owner's place, as others tell when they are asked. */
+  readonly heir?: FakeServer;
+  readonly others?: Record<string, FakeServer>;
+}
+
 /** One server has all keys; others are known by address. */
-function writerOf(servers: { owner: FakeServer; others?: Record<string, FakeServer> }) {
+function writerOf(servers: FakeServers) {
   const client: Servers = {
     serverOf: () => servers.owner,
     serverAt: (address) => servers.others?.[address],
+    refresh: async () => void (servers.owner = servers.heir ?? servers.owner),
     call: async () => 1,
     run: async () => Buffer.from("without"),
     translated: errorOf,
@@ -64,6 +72,14 @@ describe("a write that waits for replicas", () => {
       expect(owner.sent).toEqual(["EVALSHA", "EVALSHA", "WAIT 1"]);
     },
   );
+
+  it("asks others whose the place is of a server that says that the cluster is down", async () => {
+    const [owner, heir] = [new FakeServer(), new FakeServer()];
+    owner.answers.push(new Error("CLUSTERDOWN The cluster is down"));
+    await writerOf({ owner, heir }).run(SCRIPT, KEYS, []);
+    expect(owner.sent).toEqual(["EVALSHA"]);
+    expect(heir.sent).toEqual(["EVALSHA", "WAIT 1"]);
+  });
 
   it("sends the text to a server that does not know the script", async () => {
     const owner = new FakeServer();

@@ -17,7 +17,7 @@ const REFUSALS_MAX = 64;
 const REFUSAL_DELAY_MS = 50;
 
 /** What is asked of a client. */
-export type Servers = Pick<Client, "serverOf" | "serverAt" | "call" | "run" | "translated">;
+export type Servers = Pick<Client, "serverOf" | "serverAt" | "refresh" | "call" | "run" | "translated">;
 
 interface Place {
   /** Undefined: not known, or not connected. */
@@ -88,12 +88,13 @@ export class DurableWriter {
   private async redirected(error: unknown, keys: readonly string[]): Promise<Place> {
     const [code = "", , address = ""] = codeOf(error).split(" ", 3);
     if (code === "MOVED") return { server: await this.located(keys), asking: false };
-    if (code === "ASK") {
-      const known = this.client.serverAt(address);
-      if (known !== undefined) return { server: known, asking: true };
-      await this.located(keys);
-    } else if (code !== "TRYAGAIN" && code !== "CLUSTERDOWN") throw error;
+    const known = code === "ASK" ? this.client.serverAt(address) : undefined;
+    if (known !== undefined) return { server: known, asking: true };
+    if (code !== "ASK" && code !== "TRYAGAIN" && code !== "CLUSTERDOWN") throw error;
+    if (code === "ASK") await this.located(keys);
     await pause(REFUSAL_DELAY_MS, undefined, { ref: false });
+    // One that has lost its place may say no more than that the cluster is down: others know whose the place is.
+    if (code === "CLUSTERDOWN") await this.client.refresh();
     return { server: this.client.serverOf(keys[0] as string), asking: false };
   }
 

@@ -131,6 +131,7 @@ class OpenRedisLog implements RedisLog {
     this.notices = new Notices({
       ...{ connection, client, keys },
       knownStreams: () => this.knownStreams(),
+      knownEnds: () => this.reader.knownEnds(),
       onClaimsChanged: (by) => this.leases.changed(by),
     });
     this.appender = new Appender({

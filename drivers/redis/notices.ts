@@ -14,6 +14,8 @@ export interface NoticesOptions {
   readonly keys: Keys;
   /** All streams, asked for when notices may have been missed. */
   readonly knownStreams: () => Promise<readonly Stream[]>;
+  /** Their ends, asked for where notices get lost on the way. */
+  readonly knownEnds: () => Promise<ReadonlyArray<readonly [Stream, number]>>;
   readonly onClaimsChanged: (by: string) => void;
 }
 
@@ -25,11 +27,13 @@ interface Listening {
 const ASK_AGAIN_MS = 100;
 /** A server that stands still tells of nothing, and its connection stays. */
 const PING_MS = 2_000;
+/** Nodes of a cluster drop what they had to tell one another when one of them stood still for half of its timeout. */
+const LOOK_MS = 5_000;
 
 /**
  * A connection that is told of new entries and of changed claims by whoever makes them. In a cluster any node tells
- * of what is said at each. What it may have missed while it was cut off it makes good: every stream is announced
- * when it is back.
+ * of what is said at each, as far as it hears of it: how far the streams are is looked at from time to time. What it
+ * may have missed while it was cut off it makes good: every stream is announced when it is back.
  */
 export class Notices {
   readonly hub = new ArrivalHub();
@@ -45,6 +49,17 @@ export class Notices {
 
   async start(): Promise<void> {
     void this.follow(await this.listen());
+    if (this.options.client.isCluster) void this.lookOften();
+  }
+
+  private async lookOften(): Promise<void> {
+    while (!this.closed) {
+      await pause(LOOK_MS, undefined, { ref: false });
+      if (this.closed || !this.hub.isWatched) continue;
+      // What can't be asked now is asked at the next look.
+      const ends = await this.options.knownEnds().catch(() => []);
+      for (const [stream, end] of ends) this.grown(stream, end);
+    }
   }
 
   /** Each connection is used until it ends. Listening begins before the look at what was missed. */

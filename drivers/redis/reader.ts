@@ -210,6 +210,18 @@ export class StreamReader {
     const names = await Promise.all(ALL_SHARDS.map((shard) => client.call("HKEYS", keys.streams(shard))));
     return names.flatMap((reply) => listOf(reply).map((name) => parseStreamKey(String(name))));
   }
+
+  /** Of all streams, one past their last sequence. */
+  async knownEnds(): Promise<Array<readonly [Stream, number]>> {
+    const { client, keys } = this.options;
+    const ends: Array<readonly [Stream, number]> = [];
+    for (const reply of await Promise.all(ALL_SHARDS.map((shard) => client.call("HGETALL", keys.streams(shard))))) {
+      const told = listOf(reply);
+      for (let i = 0; i < told.length; i += 2)
+        ends.push([parseStreamKey(String(told[i])), boundsOf(told[i + 1] as Reply).end]);
+    }
+    return ends;
+  }
 }
 
 export function parseStreamKey(key: string): Stream {

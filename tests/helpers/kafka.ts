@@ -3,11 +3,11 @@ import { createHash, randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { once } from "node:events";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { Admin, type Message } from "@platformatic/kafka";
 import { configure, recordsOf } from "../../plugins/sink/kafka_sink/conformance.ts";
+import { freePorts } from "./free-ports.ts";
 import { freezeProcess } from "./freeze.ts";
 
 const POM = join(import.meta.dirname, "kafka/pom.xml");
@@ -199,12 +199,4 @@ async function checksumsOf(folder: string): Promise<string> {
     ),
   );
   return lines.join("");
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(servers.map((server) => once(server, "listening")));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => once(server.close(), "close")));
-  return ports;
 }

@@ -9,6 +9,8 @@ export interface TestCluster {
   readonly nodes: readonly TestRedis[];
   /** A connection of the test's own. */
   readonly admin: Cluster;
+  /** What each node takes the cluster for, and what it has logged last: why a test failed. */
+  report(): Promise<string>;
   stop(): Promise<void>;
 }
 
@@ -23,6 +25,7 @@ export interface TestClusterOptions {
 
 const SLOTS = 16_384;
 const PRIMARIES = 3;
+const ANSWER_MS = 2_000;
 
 /** A real cluster of three primaries on free loopback ports, all slots served. */
 export async function startTestCluster(options: TestClusterOptions = {}): Promise<TestCluster> {
@@ -54,6 +57,7 @@ export async function startTestCluster(options: TestClusterOptions = {}): Promis
     url: `${tls === undefined ? "redis" : "rediss"}+cluster://${hosts.join()}`,
     nodes,
     admin,
+    report: async () => (await Promise.all(nodes.map(viewOf))).join("\n\n"),
     async stop() {
       admin.disconnect();
       await stop();
@@ -80,8 +84,42 @@ async function form(nodes: readonly TestRedis[], busPorts: readonly number[]): P
   await Promise.all(nodes.map((node) => until(() => serves(node), "the cluster serves")));
 }
 
+/**
+ * As `redis-cli --cluster reshard` does: some keys at a time, while both servers answer for the slot. Begins once all
+ * nodes have heard of the last move: one that has not may give its slot a number that is too low, and lose it again
+ * to the server that it had it from, with all keys.
+ */
+export async function moveSlot({ nodes }: TestCluster, key: string): Promise<void> {
+  await until(() => agree(nodes), "the nodes agree on who has which slots");
+  const all = nodes.slice(0, PRIMARIES);
+  const { slot, port: owner } = await ownerOf(all[0] as TestRedis, key);
+  const from = all.find(({ port }) => port === owner) as TestRedis;
+  const to = all.find((node) => node !== from) as TestRedis;
+  await to.admin.call("CLUSTER", "SETSLOT", slot, "IMPORTING", await idOf(from));
+  await from.admin.call("CLUSTER", "SETSLOT", slot, "MIGRATING", await idOf(to));
+  for (;;) {
+    const keys = (await from.admin.call("CLUSTER", "GETKEYSINSLOT", slot, 1)) as string[];
+    if (keys.length === 0) break;
+    await from.admin.call("MIGRATE", "127.0.0.1", to.port, "", 0, 10_000, "KEYS", ...keys);
+  }
+  for (const node of [to, from, ...all]) await node.admin.call("CLUSTER", "SETSLOT", slot, "NODE", await idOf(to));
+}
+
+/** On every node's number and slots. */
+async function agree(nodes: readonly TestRedis[]): Promise<true | undefined> {
+  const views = await Promise.all(nodes.map(async ({ admin }) => String(await admin.call("CLUSTER", "NODES"))));
+  // Id, flags, primary, number, slots: of flags all but `myself`; not the times of pings.
+  const lines = (view: string) =>
+    view
+      .trim()
+      .split("\n")
+      .map((line) => line.replace("myself,", "").replace(/(\S+ \S+ \S+ \S+) \d+ \d+/, "$1"));
+  const [first, ...others] = views.map((view) => lines(view).sort().join("\n"));
+  return others.every((other) => other === first) ? true : undefined;
+}
+
 /** As the cluster names the node. */
-export async function idOf({ admin }: TestRedis): Promise<string> {
+async function idOf({ admin }: TestRedis): Promise<string> {
   return String(await admin.call("CLUSTER", "MYID"));
 }
 
@@ -100,4 +138,10 @@ async function knowsAll({ admin }: TestRedis, count: number): Promise<true | und
 
 async function serves({ admin }: TestRedis): Promise<true | undefined> {
   return String(await admin.call("CLUSTER", "INFO")).includes("cluster_state:ok") ? true : undefined;
+}
+
+async function viewOf(node: TestRedis): Promise<string> {
+  const soon = new Promise<string>((resolve) => void setTimeout(() => resolve("no answer"), ANSWER_MS).unref());
+  const asked = ["INFO", "NODES"].map((what) => Promise.race([node.admin.call("CLUSTER", what).catch(String), soon]));
+  return [`--- port ${node.port}`, ...(await Promise.all(asked)), await node.lastWords().catch(String)].join("\n");
 }

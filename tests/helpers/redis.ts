@@ -1,12 +1,12 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { once } from "node:events";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { Redis, type RedisOptions } from "ioredis";
 import type { Certificates } from "./certificates.ts";
+import { freePorts } from "./free-ports.ts";
 import { until } from "./until.ts";
 
 /** Where `make test` puts the servers that it does not install. */
@@ -25,6 +25,8 @@ export interface TestRedis {
   forget(): Promise<void>;
   /** Stops the process where it stands, or lets it go on. */
   freeze(frozen: boolean): void;
+  /** The last lines of what the server has written into its log. */
+  lastWords(): Promise<string>;
   stop(): Promise<void>;
 }
 
@@ -38,6 +40,8 @@ export interface TestRedisOptions {
   /** Only over TLS then, and only for clients with a certificate. */
   readonly tls?: Certificates | undefined;
 }
+
+const WORDS_MAX = 60;
 
 /** A real server on a free loopback port. Start one in `beforeAll`, stop it in `afterAll`. */
 export async function startTestRedis({ args = [], binary, tls }: TestRedisOptions = {}): Promise<TestRedis> {
@@ -79,6 +83,7 @@ export async function startTestRedis({ args = [], binary, tls }: TestRedisOption
       await start();
     },
     freeze: (frozen) => void child?.kill(frozen ? "SIGSTOP" : "SIGCONT"),
+    lastWords: async () => (await readFile(join(folder, "log"), "utf8")).split("\n").slice(-WORDS_MAX).join("\n"),
     async stop() {
       process.off("exit", onExit);
       admin.disconnect();
@@ -144,9 +149,6 @@ function nameOf(binary: string): string {
 }
 
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  await once(server.close(), "close");
+  const [port] = (await freePorts(1)) as [number];
   return port;
 }

@@ -1,10 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { type Claim, slotOf } from "../../core/ingestion/log.ts";
 import { Keys, shardOf } from "../../drivers/redis/keys.ts";
 import { systemClock } from "../../observability/system-clock.ts";
 import { appendOne, commitOne, idOf as eventOf, LANE, readAll, STREAM } from "../conformance/log-fixtures.ts";
 import { type TestRedis, redisServers } from "../helpers/redis.ts";
-import { idOf, ownerOf, startTestCluster, type TestCluster } from "../helpers/redis-cluster.ts";
+import { moveSlot, startTestCluster, type TestCluster } from "../helpers/redis-cluster.ts";
 import { openTestLog } from "../helpers/redis-log.ts";
 import { type RedisLoad, startRedisLoad } from "../helpers/redis-load.ts";
 import { startTestSentinels, type TestSentinels } from "../helpers/redis-sentinel.ts";
@@ -12,18 +12,25 @@ import { until } from "../helpers/until.ts";
 
 const PRIMARIES = 3;
 const SINK_MS = 300;
+/** A primary that is silent for so long loses its place. */
+const FAILOVER_MS = 4_000;
 const LONG = 300_000;
 /** `make failover`: on every server there is, each primary in turn, sentinels both ways. Otherwise one of each. */
 const ALL = process.env["PULSEGATE_FAILOVER"] === "all";
 
 describe.each(redisServers().slice(0, ALL ? undefined : 1))("a cluster of $name", ({ binary }) => {
-  let cluster: TestCluster;
-  beforeAll(async () => {
-    cluster = await startTestCluster({ binary, withReplicas: true, nodeTimeoutMs: 4_000 });
-  });
-  afterAll(() => cluster.stop());
+  /** One for each test: what a test that fails leaves of its moves would keep nodes of the next from serving. */
+  const started = async (nodeTimeoutMs?: number): Promise<TestCluster> => {
+    const cluster = await startTestCluster({ binary, withReplicas: true, nodeTimeoutMs });
+    onTestFinished(async ({ task }) => {
+      if (task.result?.state === "fail") console.error(await cluster.report());
+      await cluster.stop();
+    });
+    return cluster;
+  };
 
   test("with replicas that nobody waits for is refused, by name and with what mends it", async () => {
+    const cluster = await started();
     await expect(openTestLog(cluster.url)).rejects.toMatchObject({
       code: "log_unsafe",
       message: expect.stringContaining("it has 1 replica(s)") as unknown,
@@ -33,6 +40,7 @@ describe.each(redisServers().slice(0, ALL ? undefined : 1))("a cluster of $name"
   });
 
   test("moves slots under load: nothing is lost, nothing twice", { timeout: LONG }, async () => {
+    const cluster = await started();
     const load = await startRedisLoad({ url: cluster.url, log: { replicas: 1, prefix: "moved" }, sinkMs: 5 });
     await load.more(100);
     // The shards of the load's tenants among others, and the one that all share.
@@ -45,6 +53,7 @@ describe.each(redisServers().slice(0, ALL ? undefined : 1))("a cluster of $name"
   test("loses a primary under load: nothing is lost, nothing twice", {
     timeout: LONG,
   }, async () => {
+    const cluster = await started(FAILOVER_MS);
     const load = await startRedisLoad({ url: cluster.url, log: { replicas: 1, prefix: "failed" }, sinkMs: SINK_MS });
     await load.more(100);
     for (const [i, node] of (await primaries(cluster)).slice(0, ALL ? undefined : 1).entries()) {
@@ -157,6 +166,7 @@ async function failOver(load: RedisLoad, { down, replaced, up }: Failover): Prom
   await load.more(100);
 }
 
+/** Of the servers that answer. */
 async function primaries({ nodes }: TestCluster): Promise<TestRedis[]> {
   const roles = await Promise.all(nodes.map(({ admin }) => answerOf(admin.role())));
   return nodes.filter((_, i) => roles[i]?.[0] === "master");
@@ -166,20 +176,4 @@ async function primaries({ nodes }: TestCluster): Promise<TestRedis[]> {
 function answerOf<T>(asked: Promise<T>): Promise<T | undefined> {
   const soon = new Promise<undefined>((resolve) => void setTimeout(() => resolve(undefined), 500).unref());
   return Promise.race([asked.catch(() => undefined), soon]);
-}
-
-/** As `redis-cli --cluster reshard` does: some keys at a time, while both servers answer for the slot. */
-async function moveSlot(cluster: TestCluster, key: string): Promise<void> {
-  const all = await primaries(cluster);
-  const { slot, port: owner } = await ownerOf(all[0] as TestRedis, key);
-  const from = all.find(({ port }) => port === owner) as TestRedis;
-  const to = all.find((node) => node !== from) as TestRedis;
-  await to.admin.call("CLUSTER", "SETSLOT", slot, "IMPORTING", await idOf(from));
-  await from.admin.call("CLUSTER", "SETSLOT", slot, "MIGRATING", await idOf(to));
-  for (;;) {
-    const keys = (await from.admin.call("CLUSTER", "GETKEYSINSLOT", slot, 1)) as string[];
-    if (keys.length === 0) break;
-    await from.admin.call("MIGRATE", "127.0.0.1", to.port, "", 0, 10_000, "KEYS", ...keys);
-  }
-  for (const node of [to, from, ...all]) await node.admin.call("CLUSTER", "SETSLOT", slot, "NODE", await idOf(to));
 }

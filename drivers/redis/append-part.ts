@@ -4,14 +4,15 @@ import { PulseGateError } from "../../core/canonical/errors.ts";
 import { type AppendEntry, type Appended, type Stream, streamKey } from "../../core/ingestion/log.ts";
 import { packBlock } from "./block.ts";
 import { type Argument, listOf, type Reply, textOf } from "./client.ts";
-import { claimName, type Keys, shardOf } from "./keys.ts";
+import { claimName, type Keys } from "./keys.ts";
 import { recordEnd } from "./lua-records.ts";
 import { Packed } from "./packed.ts";
 
 /** Of one script: it blocks the server while it runs. */
 const ENTRIES_MAX = 512;
 const BYTES_MAX = 1 << 20;
-const STREAMS_MAX = 256;
+/** Each costs more than an event does. */
+const STREAMS_MAX = 128;
 /** Of one block: who needs one event of it reads all. */
 const BLOCK_ENTRIES_MAX = 256;
 const BLOCK_BYTES_MAX = 64 << 10;
@@ -44,10 +45,9 @@ export class AppendPart<T extends { readonly entry: AppendEntry }> {
   count = 0;
 
   /** Whether it took the member; one that is alone it takes, however large. */
-  add(member: T): boolean {
+  add(member: T, shard: number): boolean {
     const { stream, bytes } = member.entry;
     if (this.count >= ENTRIES_MAX || (this.count > 0 && this.bytes + bytes.length > BYTES_MAX)) return false;
-    const shard = shardOf(stream.tenantId);
     const section = this.sections.get(shard) ?? newSection<T>(shard);
     const key = streamKey(stream);
     const known = section.streams.get(key);

@@ -29,6 +29,8 @@ export interface AppenderOptions {
 /** Of the scripts that are under way at one time. */
 const COMMIT_ENTRIES_MAX = 2_048;
 const COMMIT_BYTES_MAX = 16 << 20;
+/** While one is at the server, the next is made and sent. */
+const COMMITS_MAX = 2;
 const RETRY_AFTER_MS = 1_000;
 
 /** One call of `append`. */
@@ -49,14 +51,15 @@ interface Waiting {
 
 type Part = AppendPart<Waiting>;
 
-/** While one commit is in flight, arrivals form the next. Within a commit all scripts are sent at once, in order. */
+/** While commits are in flight, arrivals form the next. Within a commit all scripts are sent at once, in order. */
 export class Appender {
   private readonly options: AppenderOptions;
   private queue: Waiting[] = [];
   private head = 0;
   private entries = 0;
   private bytes = 0;
-  private running: Promise<void> | undefined;
+  private readonly inFlight = new Set<Promise<void>>();
+  private isStarting = false;
   private closed = false;
 
   constructor(options: AppenderOptions) {
@@ -77,7 +80,7 @@ export class Appender {
       this.bytes += entry.bytes.length;
     }
     this.entries += entries.length;
-    this.running ??= this.run();
+    this.start();
     return promise;
   }
 
@@ -91,13 +94,21 @@ export class Appender {
     throw new PulseGateError("overloaded", why, { retryAfterMs: RETRY_AFTER_MS });
   }
 
-  private async run(): Promise<void> {
+  private start(): void {
+    if (this.isStarting || this.head === this.queue.length) return;
+    this.isStarting = true;
     // Appends of one turn of the loop go together.
-    await Promise.resolve();
-    while (this.head < this.queue.length) await this.commit(this.take());
-    this.queue = [];
-    this.head = 0;
-    this.running = undefined;
+    queueMicrotask(() => {
+      this.isStarting = false;
+      const most = this.options.byShard ? 1 : COMMITS_MAX;
+      while (this.inFlight.size < most && this.head < this.queue.length) {
+        const commit = this.commit(this.take()).finally(() => {
+          this.inFlight.delete(commit);
+          this.start();
+        });
+        this.inFlight.add(commit);
+      }
+    });
   }
 
   private take(): Waiting[] {
@@ -109,7 +120,7 @@ export class Appender {
     }
     const taken = this.queue.slice(this.head, end);
     this.head = end;
-    if (this.head > COMMIT_ENTRIES_MAX) {
+    if (this.head > COMMIT_ENTRIES_MAX || this.head === this.queue.length) {
       this.queue = this.queue.slice(this.head);
       this.head = 0;
     }
@@ -184,7 +195,7 @@ export class Appender {
 
   async close(): Promise<void> {
     this.closed = true;
-    await this.running;
+    while (this.inFlight.size > 0 || this.isStarting) await Promise.all([...this.inFlight, Promise.resolve()]);
   }
 }
 
@@ -210,17 +221,36 @@ interface NumberedPart {
   readonly part: Part;
 }
 
-/** Entries in order, cut by size; in a cluster each part is of one shard. */
+/**
+ * Entries in order, as far as they are of one shard, cut by size; in a cluster each part is of one shard. What is of
+ * one shard lies together otherwise, too: a script has some calls for each of its shards.
+ */
 function partsOf(taken: readonly Waiting[], byShard: boolean): NumberedPart[] {
   const parts: NumberedPart[] = [];
-  const open = new Map<number, Part>();
-  for (const waiting of taken) {
-    const shard = byShard ? shardOf(waiting.entry.stream.tenantId) : 0;
-    if (open.get(shard)?.add(waiting) === true) continue;
-    const part: Part = new AppendPart();
-    part.add(waiting);
-    open.set(shard, part);
-    parts.push({ shard, part });
+  for (const [shard, members] of shardsOf(taken)) {
+    let open = byShard ? undefined : parts.at(-1)?.part;
+    for (const waiting of members) {
+      if (open?.add(waiting, shard) === true) continue;
+      open = new AppendPart();
+      open.add(waiting, shard);
+      parts.push({ shard, part: open });
+    }
   }
   return parts;
+}
+
+function shardsOf(taken: readonly Waiting[]): Map<number, Waiting[]> {
+  const shards = new Map<number, Waiting[]>();
+  let last: { readonly tenantId: string; readonly members: Waiting[] } | undefined;
+  for (const waiting of taken) {
+    const { tenantId } = waiting.entry.stream;
+    if (last?.tenantId !== tenantId) {
+      const shard = shardOf(tenantId);
+      const members = shards.get(shard) ?? [];
+      shards.set(shard, members);
+      last = { tenantId, members };
+    }
+    last.members.push(waiting);
+  }
+  return shards;
 }

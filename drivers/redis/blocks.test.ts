@@ -50,6 +50,10 @@ describe("events that are stored together", () => {
       { type: "duplicate", sequence: 2 },
       { type: "conflict", field: "event_id" },
     ]);
+    expect(await log.append([entryOf({ id: "e9" }), entryOf({ id: "e9" })])).toMatchObject([
+      { type: "appended", sequence: 3 },
+      { type: "duplicate", sequence: 3 },
+    ]);
   });
 
   it("stay when one of them is erased, also by two at the same time", async () => {

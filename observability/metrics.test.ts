@@ -201,6 +201,21 @@ describe("bounds", () => {
     expect(own.every(([key]) => key.length < 150)).toBe(true);
   });
 
+  test("a plugin that makes up names without end takes no other's", async () => {
+    const metrics = createMetrics();
+    for (let i = 0; i < 1_000; i++) {
+      metrics.plugin("chatty").count(`count-${i}`);
+      metrics.plugin("chatty").observe(`time-${i}`, 1);
+    }
+    metrics.plugin("quiet").count("seen", 3);
+    metrics.plugin("quiet").observe("took", 1);
+    const text = await textOf(metrics);
+    const samples = samplesOf(text);
+    expect(samples.get('pulsegate_plugin_events_total{plugin="quiet",name="seen"}')).toBe(3);
+    expect(samples.get('pulsegate_plugin_seconds_count{plugin="quiet",name="took"}')).toBe(1);
+    expect(samples.get('pulsegate_plugin_events_total{plugin="chatty",name="other"}')).toBe(1_000 - 16);
+  });
+
   test("100,000 tenants with sinks, stages, codes and plugins of their own stay below 5,000 series", async () => {
     const build = { version: "1", node: "v26" };
     const threads = Array.from({ length: 8 }, (_, i) => createMetrics(i === 0 ? { build } : {}));

@@ -7,6 +7,7 @@ import { ingestMetrics } from "./ingest-metrics.ts";
 import { laneMetrics } from "./lane-metrics.ts";
 import { MetricsMerge } from "./merge.ts";
 import type { MetricsSnapshot } from "./merge.ts";
+import { pluginMetrics } from "./plugin-metrics.ts";
 import { createFamilies } from "./registry.ts";
 import type { Families } from "./registry.ts";
 import { systemClock } from "./system-clock.ts";
@@ -95,7 +96,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     log: logMetrics(families),
     retention: retentionMetrics(families, labels),
     lanes,
-    plugin: (name) => pluginMetrics(families, name),
+    plugin: pluginMetrics(families),
     ledger: ledgerMetrics(families),
     config: configMetrics(families),
     sharing: ({ sharing, processes }) => {
@@ -176,28 +177,6 @@ function ledgerMetrics(families: Families): Metrics["ledger"] {
   return (imbalance) => {
     cell.value = imbalance;
   };
-}
-
-const OWN_NAME_LENGTH_MAX = 64;
-
-function pluginMetrics(families: Families, plugin: string): PluginMetrics {
-  return {
-    count: (name, by = 1) => {
-      if (isAmount(by)) families.pluginCounts.cell(plugin, ownName(name)).value += by;
-    },
-    observe: (name, seconds) => {
-      if (isAmount(seconds)) families.pluginSeconds.cell(plugin, ownName(name)).observe(seconds);
-    },
-  };
-}
-
-/** A plugin's word is not taken for it: one NaN, or one text, and the count is none for ever. */
-function isAmount(value: unknown): value is number {
-  return typeof value === "number" && value >= 0 && value < Number.POSITIVE_INFINITY;
-}
-
-function ownName(name: unknown): string {
-  return String(name).slice(0, OWN_NAME_LENGTH_MAX);
 }
 
 function configMetrics(families: Families): Metrics["config"] {

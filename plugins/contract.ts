@@ -30,7 +30,8 @@ export interface PluginContext {
 
 /**
  * Counters and timings of a plugin's own, exported as `pulsegate_plugin_*` with its name as a label. Names are cut at
- * 64 characters, and there should be few; an amount that is no number from 0 on is left out.
+ * 64 characters; 16 counts and 4 timings of a plugin have names of their own, further ones are `other`. An amount that
+ * is no number from 0 on is left out.
  */
 export interface PluginMetrics {
   count(name: string, by?: number): void;

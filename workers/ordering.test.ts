@@ -266,6 +266,24 @@ describe("ordering by stream", () => {
     await bench.stop();
   });
 
+  it("waits for one that is known to fail while nothing else shows the sink to work, however full its lane is", async () => {
+    const sink = new FakeSink();
+    sink.behave = each((name) => (name === "a1" ? NOT_NOW : OK));
+    const bench = await benchWith(sink, { ordering: "stream", partitions: 2, windowEvents: 20 });
+    const failsUntil = async (calls: number) => {
+      const before = sink.calls.length;
+      while (sink.calls.length < before + calls) await bench.clock.advance(1_000);
+    };
+    await append(bench, numbered("a", 60));
+    await failsUntil(2);
+    // One sign of life: what fails again after it has failed by itself.
+    await bench.log.append([entry("a", "other", { partition: 1 })]);
+    await failsUntil(20);
+    expect(await bench.log.loadLane(LANE)).toMatchObject({ delivered: 1, dead: 0 });
+    expect([...sink.taken.keys()].filter((name) => name !== "other")).toEqual(["a0"]);
+    await bench.stop();
+  });
+
   it("has an event that fails for good pass into the dead letters by what other partitions show of the sink", async () => {
     const sink = new FakeSink();
     sink.behave = (events: readonly CanonicalEvent[]) =>

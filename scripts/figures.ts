@@ -82,6 +82,46 @@ const ROWS: readonly Row[] = [
     text: "**{} ×** `\\copy` into the same table, {} rows/s",
   },
   {
+    what: "429 by quota, 1 KB: CPU against an event that is taken",
+    bench: "qos",
+    figures: [
+      "refusal.requests.0.refusedCpuMicros",
+      "refusal.requests.0.ratioToStored",
+      "refusal.requests.0.ratioToFile",
+      "refusal.requests.0.ratioToPostgres",
+    ],
+    text: "{} µs: **{} ×** stored alone, {} × delivered to a file, {} × to PostgreSQL",
+  },
+  {
+    what: "The same, NDJSON 100 × 250 B",
+    bench: "qos",
+    figures: [
+      "refusal.requests.2.refusedCpuMicros",
+      "refusal.requests.2.ratioToStored",
+      "refusal.requests.2.ratioToFile",
+      "refusal.requests.2.ratioToPostgres",
+    ],
+    text: "{} µs: **{} ×** stored alone, {} × delivered to a file, {} × to PostgreSQL",
+  },
+  {
+    what: "64 KB POSTs from 3 and 10 times the clients, each again at once",
+    bench: "qos",
+    figures: ["overload.overloads.0.goodput", "overload.overloads.1.goodput", "overload.rssPeakMiB"],
+    text: "**{}** and **{}** of the peak stored, at most {} MiB",
+  },
+  {
+    what: "5,000 sockets that never end their head",
+    bench: "qos",
+    figures: ["slowSockets.quietP99Ms", "slowSockets.duringP99Ms", "slowSockets.ratio"],
+    text: "p99 of others {} → {} ms (**{} ×**)",
+  },
+  {
+    what: "10,000 lanes to which nothing comes",
+    bench: "qos",
+    figures: ["idleLanes.coreShare"],
+    text: "{} of a core",
+  },
+  {
     what: "10,000 → 10,000,000 events in the log",
     bench: "growth",
     figures: ["rssRatio", "rateRatio", "large.restartSeconds", "small.restartSeconds"],

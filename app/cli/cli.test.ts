@@ -81,7 +81,7 @@ describe("without a PulseGate to ask", () => {
   test.each([
     [["events", "get", "x"]],
     [["dlq", "list"]],
-    [["dlq", "show", "x"]],
+    [["dlq", "show", "x/0/y/1"]],
     [["lanes", "list"]],
     [["ledger", "--json"]],
     [["sql", "SELECT 1"]],

@@ -8,6 +8,9 @@ import { printFields, printJson, printLine, printNote, printRows } from "./print
 import type { Row } from "./print.ts";
 import { withoutControls } from "./table.ts";
 
+/** Tenant, partition, sink, sequence. */
+const ID_PARTS = 4;
+
 /** Which dead letters. */
 export interface LetterOptions extends AdminOptions {
   readonly tenant?: string;
@@ -47,8 +50,13 @@ export async function listGroups(options: LetterOptions): Promise<void> {
 
 /** `dlq show`: the whole record, the event byte for byte. */
 export async function showDeadLetter(id: string, options: AdminOptions): Promise<void> {
+  const parts = id.split("/");
+  if (parts.length !== ID_PARTS) {
+    const next = "ids look like demo/0/raw/17; `pulsegate dlq list` shows them";
+    throw new Failure(`${id} is no id of a dead letter`, { exitCode: EXIT.usage, next });
+  }
   const client = await AdminClient.find(options);
-  const text = await client.text(`/dead-letters${pathOf(...id.split("/"))}`);
+  const text = await client.text(`/dead-letters${pathOf(...parts)}`);
   if (options.json === true) {
     printLine(text);
     return;
@@ -95,6 +103,7 @@ export async function redrive(ids: readonly string[], options: RedriveOptions): 
   const first = canary === undefined ? "" : `, ${canary} of them first as a canary`;
   const what = `${job.events} dead letter(s) of tenant ${tenant} are to be delivered again${first}.`;
   if (ids.length > job.events) await tellOfMissing(client, job, ids.length);
+  if (job.events === 0 && !job.is_estimate) await tellOfNone(client, job);
   if (job.events > 1) await agreedOrCancelled(client, job, what, yes === true);
   await client.post(`/jobs${pathOf(job.id)}/start`);
   await watchJob(client, job.id, options);
@@ -106,6 +115,13 @@ async function tellOfMissing(client: AdminClient, { id, events }: JobView, named
   if (events > 0) return printNote(missing);
   await client.post(`/jobs${pathOf(id)}/cancel`);
   throw new Failure("there is nothing to redrive", { why: missing, next: "pulsegate dlq list" });
+}
+
+/** Leaves no job behind: one that had nothing to do would look like a success. */
+async function tellOfNone(client: AdminClient, { id, tenant }: JobView): Promise<never> {
+  await client.post(`/jobs${pathOf(id)}/cancel`);
+  const why = `tenant ${tenant} has no dead letter like this`;
+  throw new Failure("there is nothing to redrive", { why, next: "pulsegate dlq groups" });
 }
 
 /** A job that nobody agreed to does not stay behind. */

@@ -57,9 +57,11 @@ export async function reach(url: string, init: RequestInit, next: string): Promi
 
 /** What to do about a refusal; where there is nothing here the server's words say it. */
 const NEXT_STEPS: Readonly<Record<number, string>> = {
+  400: "mend what is named there; `--help` shows the options",
   401: "check the token (PULSEGATE_ADMIN_TOKEN) or the key (--key)",
   403: "use a token that may do this (PULSEGATE_ADMIN_TOKEN)",
   404: "check the name; the `list` commands tell what there is",
+  409: "look how it stands (`show` or `list`), then decide anew",
   412: "look at it again, then repeat the command",
   503: "try again in a moment",
 };

@@ -1,6 +1,8 @@
 import { renderTable, withoutControls } from "./table.ts";
 
 const WIDTH_DEFAULT = 80;
+/** Between a field's name and what it holds. */
+const GAP = 2;
 
 export function printLine(text = ""): void {
   process.stdout.write(`${text}\n`);
@@ -45,5 +47,28 @@ export function textOf(value: unknown): string {
 export function printFields(fields: Row): void {
   const shown = Object.entries(fields).filter(([, value]) => value !== undefined && value !== null);
   const label = Math.max(...shown.map(([name]) => name.length));
-  for (const [name, value] of shown) printLine(`${name.padEnd(label)}  ${withoutControls(textOf(value))}`);
+  for (const [name, value] of shown) {
+    const [first, ...more] = wrapped(withoutControls(phraseOf(value)), terminalWidth() - label - GAP);
+    printLine(`${name.padEnd(label)}  ${first}`);
+    for (const line of more) printLine(`${" ".repeat(label + GAP)}${line}`);
+  }
+}
+
+/** What a field holds, for a reader: names and values, without brackets. `--json` has the rest. */
+function phraseOf(value: unknown): string {
+  if (Array.isArray(value)) return value.length === 0 ? "none" : value.map(phraseOf).join("; ");
+  if (typeof value !== "object" || value === null) return textOf(value);
+  const parts = Object.entries(value).filter(([, part]) => part !== undefined && part !== null);
+  return parts.map(([name, part]) => `${name} ${phraseOf(part)}`).join(", ");
+}
+
+/** At spaces; a word that is longer than a line has one of its own. */
+function wrapped(text: string, width: number): string[] {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1) as string;
+    if (line !== "" && line.length + 1 + word.length > width) lines.push(word);
+    else lines[lines.length - 1] = line === "" ? word : `${line} ${word}`;
+  }
+  return lines;
 }

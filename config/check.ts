@@ -25,10 +25,7 @@ export function checkMeaning(options: CheckOptions): Problem[] {
     for (const key of keys) checkKey(key, options.mode, report);
     checkSinks(listAt(options.value, [...path, "plugins", "sinks"]), report, options.plugins);
   }
-  const driver = valueAt(options.value, ["log", "driver"]);
-  if (driver === "redis" && valueAt(options.value, ["log", "url"]) === undefined) {
-    report(["log", "driver"], "the driver redis needs to know where Redis is", "add log.url: redis://host:6379");
-  }
+  if (valueAt(options.value, ["log", "driver"]) === "redis") checkRedis(valueAt(options.value, ["log"]), report);
   const tokens = listAt(options.value, ["ops", "tokens"]);
   unique(tokens, report, { what: "token", key: "id", hint: "each token needs an id of its own" });
   const known = tenants.map(({ value }) => valueAt(value, ["id"]));
@@ -38,6 +35,17 @@ export function checkMeaning(options: CheckOptions): Problem[] {
   unique(allKeys, report, { what: "key", key: "sha256", hint });
   unique(allKeys, report, { what: "key", key: "key", hint });
   return problems;
+}
+
+function checkRedis(log: unknown, report: Report): void {
+  if (valueAt(log, ["url"]) === undefined)
+    report(["log", "driver"], "the driver redis needs to know where Redis is", "add log.url: redis://host:6379");
+  if (valueAt(log, ["disk_bytes_max"]) !== undefined)
+    report(
+      ["log", "disk_bytes_max"],
+      "bounds the files of the embedded log; Redis bounds its memory itself",
+      "take it out, set `maxmemory` and `maxmemory-policy noeviction` in Redis, and bound tenants by log.retention_bytes",
+    );
 }
 
 interface Item {

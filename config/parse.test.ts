@@ -147,6 +147,13 @@ tenants:
     ]);
   });
 
+  test("that bounds files where Redis keeps the events says what bounds those", () => {
+    const text = "log:\n  driver: redis\n  url: redis://127.0.0.1:6379\n  disk_bytes_max: 2GiB\n";
+    expect(problemsOf(text)).toEqual([
+      "pulsegate.yaml:4:19: log.disk_bytes_max: bounds the files of the embedded log; Redis bounds its memory itself (take it out, set `maxmemory` and `maxmemory-policy noeviction` in Redis, and bound tenants by log.retention_bytes)",
+    ]);
+  });
+
   test("is told whole, in the order of the file, each with place and what to do", () => {
     const text = `version: 2
 htttp: {}

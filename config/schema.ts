@@ -249,13 +249,13 @@ const Log = z.strictObject({
   retention_bytes: bytes({ min: "1MiB", max: "1024TiB" })
     .optional()
     .describe(
-      "Of each tenant's events about so many bytes are kept, the newest, younger than `retention` or not. Without it age alone counts.",
+      "Of each tenant's events about so many bytes are kept, the newest, younger than `retention` or not. Without it age alone counts. With `redis` a stream's bytes are an estimate.",
     ),
   dead_letters: DeadLetters.prefault({}).describe("Dead letters have a retention of their own."),
   disk_bytes_max: bytes({ min: "1GiB", max: "1024TiB" })
     .optional()
     .describe(
-      "What all files of the embedded log may take up. The last 128 MiB of it are kept for the log's own work; then `when_full` decides. Without it, the disk's size. No effect with `redis`.",
+      "What all files of the embedded log may take up. The last 128 MiB of it are kept for the log's own work; then `when_full` decides. Without it, the disk's size. Refused with `redis`, which bounds its memory itself (`maxmemory`).",
     ),
   when_full: WhenFull.prefault("refuse").describe(
     "What gives way when the storage is full: `refuse` takes no more events in (503 log_full) until there is room; `drop_oldest` lets the oldest events go, delivered or not, of the tenants that take up the most, and counts what was not delivered in the ledger. With `drop_oldest`, retention by bytes lets go of undelivered events, too.",

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { type RetentionRule, trimOnce } from "../../core/ingestion/retention.ts";
 import { appendMany, claimOn, commitOne, LANE, onLog, OTHER, readAll, STREAM } from "./log-fixtures.ts";
 import type { LogUnderTest } from "./log-under-test.ts";
 
@@ -89,6 +90,50 @@ export function retentionConformance(open: () => Promise<LogUnderTest>): void {
         expect(left).toBeLessThanOrEqual(whole);
         // Another handle than the one that trims may still see more.
         expect(await log.seekBytes(STREAM, whole)).toBeGreaterThanOrEqual(first);
+      }),
+    );
+
+    it(
+      "goes by age and by bytes as a rule says: what a lane has not settled stays, unless the oldest may be dropped",
+      onLog(open, async (session) => {
+        const { log } = session;
+        await log.openLane(LANE, 0);
+        await appendMany(log, { count: 20 });
+        await commitOne(log, { claim: await claimOn(log), from: 0, to: 10 });
+        const [last] = (await readAll(log)).slice(-1);
+        const whole = await log.storedBytes(STREAM);
+        const trimmed = async (rule: Partial<RetentionRule>, now = 0) => {
+          const dropped: number[] = [];
+          let stored = 0;
+          await trimOnce({
+            log,
+            jobs: async () => [],
+            rule: () => ({ ageMs: 3_600_000, whenFull: "refuse", ...rule }),
+            now: (last?.receivedAt ?? 0) + now,
+            stored: (bytes) => (stored = bytes.get(STREAM.tenantId) ?? 0),
+            dropped: ({ events }) => void dropped.push(events),
+          });
+          // Drivers may estimate bytes, and another handle than the one that trims may still see more.
+          const { first } = await log.bounds(STREAM);
+          return { dropped, isLess: first > 0 || stored < whole };
+        };
+        expect(await trimmed({})).toEqual({ dropped: [], isLess: false });
+        // Ten of twenty are settled.
+        expect(await trimmed({ bytesMax: whole / 4 })).toEqual({ dropped: [], isLess: true });
+        expect(await log.loadLane(LANE)).toMatchObject({ cursor: 10, filtered: {} });
+        const { dropped } = await trimmed({ bytesMax: whole / 4, whenFull: "drop_oldest" });
+        const [events = 0] = dropped;
+        expect(events).toBeGreaterThan(2);
+        expect(events).toBeLessThan(10);
+        const first = 10 + events;
+        expect(await log.loadLane(LANE)).toMatchObject({ cursor: first, filtered: { dropped_oldest: events } });
+        // Old by now, but not settled.
+        expect((await trimmed({}, 3_600_001)).dropped).toEqual([]);
+        expect((await readAll(log)).slice(first - 20).map(({ sequence }) => sequence)).toEqual(
+          Array.from({ length: 20 - first }, (_, i) => first + i),
+        );
+        await commitOne(log, { claim: await claimOn(log), from: first, to: 20 });
+        expect((await trimmed({}, 3_600_001)).dropped).toEqual([]);
       }),
     );
   });

@@ -109,3 +109,49 @@ test("a replay goes on from its cursor after kill -9, delivers each event, and t
   second.running.child.kill("SIGTERM");
   expect((await second.running.finished).code).toBe(0);
 });
+
+test("jobs that are planned, paused, cancelled or done are so after kill -9, and go on from there", async () => {
+  const dir = await tempDir();
+  const config = await configIn(dir);
+  const first = await start(config);
+  await send(first.data);
+  await until(async () => ((await delivered(dir)).size === EVENTS ? true : undefined), "the live deliveries");
+  const plan = async (rate: object) => (await first.admin<JobView>("tenants/shop/jobs", { kind: "replay", rate })).id;
+  const planned = await plan({ idle_share: 1 });
+  const paused = await plan({ events_per_second: 100 });
+  const cancelled = await plan({ events_per_second: 100 });
+  const done = await plan({ idle_share: 1 });
+  for (const id of [paused, cancelled, done]) await first.admin(`jobs/${id}/start`, {});
+  const reaches = (gate: Gate, id: string, what: string, is: (job: JobView) => boolean) =>
+    until(async () => {
+      const job = await gate.admin<JobView>(`jobs/${id}`);
+      return is(job) ? job : undefined;
+    }, what);
+  for (const id of [paused, cancelled])
+    await reaches(first, id, `a part of ${id}`, ({ progress }) => progress.delivered > 0);
+  await reaches(first, done, "the end of the quick one", ({ state }) => state === "done");
+  await first.admin(`jobs/${paused}/pause`, {});
+  await first.admin(`jobs/${cancelled}/cancel`, {});
+  const ids = [planned, paused, cancelled, done];
+  const views = (gate: Gate) => Promise.all(ids.map((id) => gate.admin<JobView>(`jobs/${id}`)));
+  // What was under way when it was told to rest is committed by then.
+  const before = await views(first);
+  first.running.child.kill("SIGKILL");
+  await first.running.finished;
+
+  const second = await start(config);
+  const after = await views(second);
+  expect(after.map(({ state }) => state)).toEqual(["planned", "paused", "cancelled", "done"]);
+  expect(after.map(({ progress }) => progress.delivered)).toEqual(before.map(({ progress }) => progress.delivered));
+  await second.admin(`jobs/${planned}/start`, {});
+  await second.admin(`jobs/${paused}/rate`, { idle_share: 1 });
+  await second.admin(`jobs/${paused}/resume`, {});
+  for (const id of [planned, paused]) {
+    const { progress } = await reaches(second, id, `the end of ${id}`, ({ state }) => state === "done");
+    expect(progress.delivered).toBe(EVENTS);
+  }
+  const { items } = await second.admin<{ items: Array<{ imbalance: number }> }>("ledger");
+  expect(items.map(({ imbalance }) => imbalance)).toEqual([0, 0, 0]);
+  second.running.child.kill("SIGTERM");
+  expect((await second.running.finished).code).toBe(0);
+});

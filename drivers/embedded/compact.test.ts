@@ -154,6 +154,29 @@ describe("a compaction", () => {
   });
 });
 
+describe("a damaged sidecar before a compacted segment", () => {
+  it("is a reason not to start that names the one file to put back; with it the log starts", async () => {
+    const disk = new SimDisk();
+    const log = await open({ disk });
+    for (let i = 0; i < 40; i++) await log.append([entryOf("early", `a${i}`, 1_500)]);
+    await fill(log);
+    await log.trim(GONE, BEFORE);
+    await freed(log);
+    await log.close();
+    const sidecar = disk.contentOf("0000000001.idx");
+    const whole = Buffer.from(sidecar);
+    sidecar.fill(0xff, 0, 64);
+    await expect(open({ disk })).rejects.toMatchObject({
+      code: "log_corrupt",
+      message: expect.stringMatching(/0000000001\.idx is missing or damaged.* Put this one file back/s) as unknown,
+    });
+    whole.copy(sidecar);
+    const again = await open({ disk });
+    await check(again);
+    await again.close();
+  });
+});
+
 describe("a compaction that the power cuts off", () => {
   /** Losing power at the `step`-th change of the disk from here on. */
   function cutAt(disk: SimDisk, step: number, random: () => number): () => SimDisk | undefined {

@@ -70,6 +70,7 @@ export class Eraser {
     for (const inSegment of Map.groupBy(places, (place) => place.segment).values())
       scrubs.push(...(await blocksOf({ disk, folder }, inSegment)));
     const erased = await state.erase(stream, { scrubs, sequences, at });
+    await state.forgetKeys();
     // Also those that an attempt before this one may have left.
     const pending = state.erasures.pending();
     for (const [segment, inSegment] of Map.groupBy(pending, (scrub) => scrub.segment)) {

@@ -15,8 +15,9 @@ function letter(i: number): DeadLetter {
 }
 
 test("of a time so many letters are counted as there are, in pieces between which others have their turn", async () => {
-  const env = open({ path: await tempDir(), maxDbs: 16, noSubdir: false });
-  const store = new LetterStore(env);
+  const folder = await tempDir();
+  const env = open({ path: folder, maxDbs: 16, noSubdir: false });
+  const store = new LetterStore(env, folder);
   await env.transaction(() => {
     for (let i = 0; i < LETTERS; i++) store.put("lane", letter(i));
   });
@@ -40,5 +41,6 @@ test("of a time so many letters are counted as there are, in pieces between whic
   }
   clearInterval(clock);
   expect(turns).toBeGreaterThan(0);
+  store.keys.close();
   await env.close();
 });

@@ -1,9 +1,12 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Database, RootDatabase } from "lmdb";
+import { PulseGateError } from "../../core/canonical/errors.ts";
 import { fits, type GroupCount, joined, parted } from "../../core/ingestion/dead-letters.ts";
 import type { DeadLetter, DeadLetterFilter, DeadLetterQuery, DeadLetterRange } from "../../core/ingestion/log.ts";
+import { LetterKeys } from "./letter-keys.ts";
+import { openedLetter, type SealedLetter, sealedLetter } from "./sealed-letter.ts";
 
-type Place = [key: string, sequence: number];
+export type Place = [key: string, sequence: number];
 type Kind = [key: string, fingerprint: string, eventType: string];
 type Indexed = [key: string, fingerprint: string, eventType: string, sequence: number];
 
@@ -28,22 +31,37 @@ interface Part {
 /**
  * The dead letters, and beside them what makes a page or the groups cheap to find among millions: how many
  * there are of each kind (lane, fingerprint, event type), and where those of a kind lie. What changes
- * letters is to be called within a transaction of the environment; keys are lane keys.
+ * letters is to be called within a transaction of the environment; keys are lane keys. Whatever may tell of an
+ * event's payload is sealed, each letter with a key of its own in `keys`, and goes for good with that.
  */
 export class LetterStore {
-  private readonly letters: Database<DeadLetter, Place>;
+  readonly keys: LetterKeys;
+  private readonly letters: Database<SealedLetter, Place>;
   private readonly counts: Database<GroupCount, Kind>;
   private readonly index: Database<true, Indexed>;
 
-  constructor(env: RootDatabase) {
-    this.letters = env.openDB<DeadLetter, Place>({ name: "dead-letters" });
+  /** `folder`: of the environment. */
+  constructor(env: RootDatabase, folder: string) {
+    this.keys = new LetterKeys(env, folder);
+    this.letters = env.openDB<SealedLetter, Place>({ name: "dead-letters" });
     this.counts = env.openDB<GroupCount, Kind>({ name: "dead-letter-counts" });
     this.index = env.openDB<true, Indexed>({ name: "dead-letter-index" });
   }
 
   get(key: string, sequence: number): DeadLetter | undefined {
     const letter = this.letters.get([key, sequence]);
-    return letter === undefined ? undefined : detached(letter);
+    return letter && this.opened(key, letter);
+  }
+
+  /** Undefined when the letter went meanwhile. */
+  private opened(key: string, letter: SealedLetter): DeadLetter | undefined {
+    const opened = openedLetter(this.keys, letter);
+    if (opened !== undefined) return opened;
+    // What was read may be of a moment ago, and another thread have removed it since.
+    this.letters.resetReadTxn();
+    if (this.letters.get([key, letter.sequence])?.key !== letter.key) return undefined;
+    const place = `${key}/${letter.sequence}`;
+    throw new PulseGateError("log_corrupt", `The dead letter ${place} can't be opened: its key is not in letter-keys.`);
   }
 
   has(key: string, sequence: number): boolean {
@@ -53,23 +71,11 @@ export class LetterStore {
   /** Takes the place of what is there. */
   put(key: string, letter: DeadLetter): void {
     const kind = kindOf(key, letter);
-    void this.counts.put(kind, joined(this.counts.get(kind), letter));
+    // A group's message is a letter's, and is read there.
+    void this.counts.put(kind, joined(this.counts.get(kind), { ...letter, message: "" }));
     this.remove(key, letter.sequence);
-    void this.letters.put([key, letter.sequence], letter);
+    void this.letters.put([key, letter.sequence], sealedLetter(this.keys, letter));
     void this.index.put([...kind, letter.sequence], true);
-  }
-
-  /** After removals for good: no group tells what a letter that is gone said. */
-  forgetMessages(key: string): void {
-    for (const { key: kind, value } of [
-      ...this.counts.getRange({ start: [key, "", ""], end: [key, BEHIND_ALL, ""] }),
-    ]) {
-      const [lane, fingerprint, eventType] = kind;
-      const range = { start: [...kind, 0] as Indexed, end: [lane, fingerprint, eventType, END] as Indexed, limit: 1 };
-      const [first] = [...this.index.getKeys(range)];
-      const message = first === undefined ? undefined : this.letters.get([key, first[3]])?.message;
-      if (message !== undefined && message !== value.message) void this.counts.put(kind, { ...value, message });
-    }
   }
 
   /** Whether it was there. */
@@ -78,6 +84,7 @@ export class LetterStore {
     if (letter === undefined) return false;
     const kind = kindOf(key, letter);
     void this.letters.remove([key, sequence]);
+    this.keys.spend(letter.key);
     void this.index.remove([...kind, sequence]);
     const count = this.counts.get(kind);
     const left = count === undefined ? undefined : parted(count);
@@ -100,7 +107,7 @@ export class LetterStore {
     if (query.fingerprint !== undefined || query.stage !== undefined || query.eventType !== undefined)
       return this.ofKinds(key, query, part);
     const range = this.letters.getRange({ start: [key, part.from], end: [key, to], limit });
-    return [...range.map(({ value }) => detached(value))];
+    return [...range.map(({ value }) => value)].flatMap((letter) => this.opened(key, letter) ?? []);
   }
 
   private ofKinds(key: string, filter: DeadLetterFilter, { from, to, limit }: Part): DeadLetter[] {
@@ -119,7 +126,7 @@ export class LetterStore {
    * counted one by one; the event loop has its turn between each few milliseconds of that.
    */
   async counted(key: string, range: DeadLetterRange): Promise<GroupCount[]> {
-    const kinds = [...this.kinds(key, range)];
+    const kinds = [...this.kinds(key, range)].map((count) => ({ ...count, message: this.messageOf(key, count) }));
     if (range.receivedFrom === undefined && range.receivedTo === undefined) return kinds;
     const { from, to } = this.span(key, range);
     const counted: GroupCount[] = [];
@@ -153,6 +160,26 @@ export class LetterStore {
       if (fits(value, { ...filter, tenantId: undefined, sink: undefined })) yield value;
   }
 
+  /** Of the last letter of the kind. */
+  private messageOf(key: string, { fingerprint, eventType }: GroupCount): string {
+    const start: Indexed = [key, fingerprint, eventType, END];
+    const range = { start, end: [key, fingerprint, eventType, -1] as Indexed, reverse: true, limit: 1 };
+    const [last] = [...this.index.getKeys(range)];
+    return (last && this.get(key, last[3])?.message) ?? "";
+  }
+
+  /** Seals some of what an older version kept as it was; the place to go on from, undefined behind the last. */
+  sealSome(from: Place | undefined, limit: number): Place | undefined {
+    const range = from === undefined ? { limit } : { start: from, limit };
+    const rows = [...this.letters.getRange(range).map(({ key, value }) => ({ key, value }))];
+    for (const { key, value } of rows)
+      if (!("sealed" in value)) void this.letters.put(key, sealedLetter(this.keys, value));
+    if (rows.length === limit) return rows.at(-1)?.key;
+    for (const { key, value } of [...this.counts.getRange({}).map((row) => ({ key: row.key, value: row.value }))])
+      void this.counts.put(key, { ...value, message: "" });
+    return undefined;
+  }
+
   /** The sequences of a time: `from ≤ s < to`. */
   private span(key: string, { receivedFrom, receivedTo }: DeadLetterRange): Pick<Part, "from" | "to"> {
     return {
@@ -179,7 +206,7 @@ export class LetterStore {
     return from;
   }
 
-  private first(key: string, sequence: number): DeadLetter | undefined {
+  private first(key: string, sequence: number): SealedLetter | undefined {
     for (const { value } of this.letters.getRange({ start: [key, sequence], end: [key, END], limit: 1 })) return value;
     return undefined;
   }
@@ -192,11 +219,6 @@ export class LetterStore {
   }
 }
 
-function kindOf(key: string, { fingerprint, eventType }: DeadLetter): Kind {
+function kindOf(key: string, { fingerprint, eventType }: Pick<DeadLetter, "fingerprint" | "eventType">): Kind {
   return [key, fingerprint, eventType];
-}
-
-/** What LMDB decodes may lie in memory that the next read reuses. */
-function detached(letter: DeadLetter): DeadLetter {
-  return { ...letter, bytes: Buffer.from(letter.bytes) };
 }

@@ -245,11 +245,14 @@ export class OwnedLog extends StoredLanes implements EmbeddedLog {
 
   private async forgetSettlements(ends: ReadonlyMap<StreamKey, number>): Promise<void> {
     const { state, options } = this.parts;
-    await state.forgetSettlements(ends).catch((error: unknown) => {
+    try {
+      await state.forgetSettlements(ends);
+      await this.eraser.alone(() => state.forgetKeys());
+    } catch (error) {
       // They only take up room; the next segment that is removed takes them along.
       if (!this.closing.signal.aborted)
         options.logger.warn({ error }, "settlements of trimmed events could not be removed");
-    });
+    }
   }
 
   private reportDedup(): void {

@@ -6,7 +6,7 @@ import { corrupt, listSegments, type LogFolder, segmentPath } from "./folder.ts"
 import type { IdIndex } from "./id-index.ts";
 import { eachFrame, findIntactBlock, firstBlock, lastWritten, scanBlocks, type ScanEnd } from "./scan.ts";
 import { isSegmentHeader, SEGMENT_HEADER_BYTES, type FrameView } from "./segment-format.ts";
-import { openSidecar, readDirectory } from "./sidecar-reader.ts";
+import { openCompacted, openSidecar, readDirectory } from "./sidecar-reader.ts";
 import type { Sealed } from "./sidecar-writer.ts";
 import type { CleanEnd } from "./state.ts";
 import type { StreamTable } from "./streams.ts";
@@ -45,7 +45,9 @@ export function recover(source: RecoverySource): Recovered {
     if (segment !== first + i) throw corrupt(folder, first + i, 0, "the file is missing, but there are later ones");
   });
   const base = loadBase(source, segments);
-  const scanned = new Scanner(source, base).scan(segments.filter((segment) => segment > base.sidecarThrough));
+  const unread = segments.filter((segment) => segment > base.sidecarThrough);
+  checkReadable(source, unread);
+  const scanned = new Scanner(source, base).scan(unread);
   checkCleanEnd(source, scanned.start);
   for (const tail of scanned.tails) cutTail(source, tail);
   return {
@@ -105,6 +107,21 @@ function hasSidecar({ disk, folder }: RecoverySource, segment: number): boolean 
   const sidecar = openSidecar(disk, folder, segment);
   if (sidecar !== undefined) disk.close(sidecar.file);
   return sidecar !== undefined;
+}
+
+/** What was compacted has gaps in its streams: only the sidecars before it tell that nothing is missing. */
+function checkReadable({ disk, folder }: RecoverySource, unread: readonly number[]): void {
+  for (const segment of unread.slice(1)) {
+    const sidecar = openCompacted(disk, folder, segment);
+    if (sidecar === undefined) continue;
+    disk.close(sidecar.file);
+    const [first = segment] = unread;
+    const path = segmentPath(folder, first, "idx");
+    throw new PulseGateError(
+      "log_corrupt",
+      `${path} is missing or damaged, and can't be made again, since segment ${segment} behind it was compacted. Nothing was changed. Put this one file back from a backup or a snapshot of the disk, of any time since it was written (it never changes), and start again; without one, restore the data folder. Do not delete segments: acknowledged events lie in them.`,
+    );
+  }
 }
 
 interface Tail {

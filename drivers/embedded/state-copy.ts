@@ -5,25 +5,30 @@ import { realDisk } from "./disk.ts";
 import { StateStore } from "./state.ts";
 
 /**
- * Opens the state; writes it anew before, if something was erased since it last was: LMDB does not overwrite what
- * it frees, so a removed dead letter may lie in free pages. The copy takes the place of the file in one step.
+ * Opens the state. That of a version that kept dead letters as they are is sealed first, and then written anew:
+ * LMDB does not overwrite what it frees. The copy takes the place of the file in one step.
  */
 export async function openState(path: string, logger: Logger): Promise<StateStore> {
   const copy = `${path}.copy`;
   rmSync(copy, { recursive: true, force: true });
   const state = new StateStore(path);
-  if (!state.holdsErased) return state;
+  if (!state.isPlain) {
+    await state.putSealed();
+    await state.forgetKeys();
+    return state;
+  }
+  await state.sealLetters();
   try {
     mkdirSync(copy, { mode: 0o700 });
     await state.copyTo(copy);
     const fresh = new StateStore(copy);
-    await fresh.putHoldsErased(false);
+    await fresh.putSealed();
     await fresh.close();
   } catch (error) {
     rmSync(copy, { recursive: true, force: true });
     logger.warn(
       { error },
-      "the state can't be written anew: its free pages may hold what was erased, until the next start",
+      "the state can't be written anew: its free pages may hold dead letters that are gone, until the next start",
     );
     return state;
   }

@@ -29,7 +29,7 @@ import {
 import { controlStoreOf } from "./control-store.ts";
 import { ErasureStore } from "./erasures.ts";
 import { plainLane, tenantRange } from "./lane-rows.ts";
-import { LetterStore } from "./letters.ts";
+import { LetterStore, type Place } from "./letters.ts";
 import type { Scrub } from "./scrub.ts";
 
 const FORGET_AT_ONCE = 1_000;
@@ -64,7 +64,7 @@ export class StateStore {
     this.env = open({ path, maxDbs: 16, overlappingSync: false, noSubdir: false });
     this.laneRows = this.env.openDB<LaneRow, string>({ name: "lanes" });
     this.settlements = this.env.openDB<Settlement, [string, number]>({ name: "settlements" });
-    this.letters = new LetterStore(this.env);
+    this.letters = new LetterStore(this.env, path);
     this.amendments = this.env.openDB<Amendment, [string, number]>({ name: "amendments" });
     this.forgotten = this.env.openDB<LaneState, string>({ name: "forgotten" });
     this.erasures = new ErasureStore(this.env, (action) => this.write(action));
@@ -211,8 +211,6 @@ export class StateStore {
     return this.write(() => {
       const letters = this.lanesOf(stream).flatMap((lane) => sequences.map((sequence) => ({ lane, sequence })));
       const gone = letters.filter((letter) => this.amend(letter, { type: "erased" }, { at }));
-      for (const lane of this.lanesOf(stream)) this.letters.forgetMessages(laneKey(lane));
-      void this.meta.put("erased", true);
       return { events: this.erasures.note(scrubs), deadLetters: gone.length };
     });
   }
@@ -326,15 +324,30 @@ export class StateStore {
     }
   }
 
-  /** Free pages may hold what was erased. */
-  get holdsErased(): boolean {
-    return this.meta.get("erased") === true;
+  /** Of a version that kept dead letters as they are, with what they said in free pages. */
+  get isPlain(): boolean {
+    return this.meta.get("letters") !== "sealed" && this.laneRows.getKeysCount({ limit: 1 }) > 0;
   }
 
-  async putHoldsErased(holds: boolean): Promise<void> {
-    await this.write(() => {
-      void (holds ? this.meta.put("erased", true) : this.meta.remove("erased"));
-    });
+  /** Seals the dead letters of such a version, in steps. */
+  async sealLetters(): Promise<void> {
+    let from: Place | undefined;
+    do from = await this.write(() => this.letters.sealSome(from, FORGET_AT_ONCE));
+    while (from !== undefined);
+  }
+
+  /** From here on no dead letter is, or was, kept as it is. */
+  async putSealed(): Promise<void> {
+    await this.write(() => void this.meta.put("letters", "sealed"));
+  }
+
+  /** Overwrites the keys of dead letters that are gone: what they said can be read nowhere any more. One call at a time. */
+  async forgetKeys(): Promise<void> {
+    const { keys } = this.letters;
+    for (let spent = keys.spent(FORGET_AT_ONCE); spent.length > 0; spent = keys.spent(FORGET_AT_ONCE)) {
+      keys.overwrite(spent);
+      await this.write(() => keys.free(spent));
+    }
   }
 
   /** Writes all that it holds, and nothing that it freed, to a file in this folder, durably. */
@@ -361,6 +374,7 @@ export class StateStore {
   }
 
   async close(): Promise<void> {
+    this.letters.keys.close();
     await this.env.close();
   }
 

@@ -99,12 +99,12 @@ test("what was delivered, died or still waits is erased by the CLI, and no file 
   await gate.send("b-waits", "taken", "bob@example.com");
   await gate.hookWith({ pending: 2 });
   const data = join(dir, "data");
-  expect((await holding(data, "alice@example.com")).length).toBeGreaterThan(1);
+  expect(await holding(data, "alice@example.com")).not.toEqual([]);
 
   const why = ["--reason", "asked for", "--yes"];
   const erased = await gate.cli("events", "erase", "--subject", "customer.email=alice@example.com", ...why);
   expect(erased).toBe("erased 3 event(s) and 1 dead letter(s)\n");
-  expect((await holding(data, "alice@example.com")).filter((file) => file.startsWith("segments"))).toEqual([]);
+  expect(await holding(data, "alice@example.com")).toEqual([]);
   await gate.cli("lanes", "resume", "shop/0/hook");
   await gate.hookWith({ accepted: 6, delivered: 3, dead: 1, erased: 2, pending: 0 });
   expect(endpoint.taken.filter((body) => body.includes("alice"))).toHaveLength(1);
@@ -113,7 +113,6 @@ test("what was delivered, died or still waits is erased by the CLI, and no file 
 
   gate.running.signalGroup("SIGTERM");
   expect((await gate.running.finished).code).toBe(0);
-  // The state is written anew by the start, without what it had freed.
   gate = await start();
   await gate.hookWith({ accepted: 6, delivered: 3, dead: 1, erased: 2, pending: 0 });
   expect(await holding(data, "alice@example.com")).toEqual([]);

@@ -34,21 +34,37 @@ export function transformChecks({ definition, configs = [{}], golden }: Transfor
 }
 
 function goldenChecks(definition: TransformDefinition, folder: string): Check[] {
-  const inputs = readdirSync(folder).filter((file) => file.endsWith(".input.json"));
-  return inputs.map((input) => ({
+  const files = readdirSync(folder);
+  const inputs = files.filter((file) => file.endsWith(".input.json"));
+  const whole = {
+    name: "has golden files, and each is one of a pair",
+    async run() {
+      assert.ok(inputs.length > 0, `${folder} has no NAME.input.json`);
+      const known = new Set(inputs.flatMap((input) => [input, expectedOf(input)]));
+      const strange = files.filter((file) => !known.has(file));
+      assert.deepEqual(strange, [], `no input in ${folder} goes with ${strange.join(", ")}`);
+      return undefined;
+    },
+  };
+  const pairs = inputs.map((input) => ({
     name: `turns ${input} into what is expected`,
     async run() {
       const { config, event } = JSON.parse(readFileSync(join(folder, input), "utf8")) as GoldenInput;
       const plugin = await start(definition, config);
       const outcome = await plugin.process(decodeEvent(encodeEvent(event)), contextOf());
       const text = `${JSON.stringify(outcome, null, 2)}\n`;
-      const file = join(folder, input.replace(".input.json", ".expected.json"));
+      const file = join(folder, expectedOf(input));
       if (process.env["UPDATE_GOLDEN"] === "1") writeFileSync(file, text);
       const expected = existsSync(file) ? readFileSync(file, "utf8") : "";
       assert.equal(text, expected, `${file} is not what comes out; UPDATE_GOLDEN=1 writes it anew`);
       return undefined;
     },
   }));
+  return [whole, ...pairs];
+}
+
+function expectedOf(input: string): string {
+  return input.replace(/\.input\.json$/, ".expected.json");
 }
 
 interface GoldenInput {

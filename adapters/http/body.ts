@@ -1,9 +1,9 @@
 import type { ErrorCode } from "../../core/canonical/errors.ts";
-import type { BodySink, GateRequest } from "./gate-request.ts";
+import type { BodySink, WireRequest } from "./wire.ts";
 
 /** Whose body it is, and who accounts for its memory on the way. */
 export interface BodyOwner {
-  readonly request: GateRequest;
+  readonly request: WireRequest;
   /** So many more bytes are held; false when there is no room for them. */
   hold(bytes: number): boolean;
   /** So many bytes came, and more are to come. */

@@ -9,8 +9,8 @@ const CURRENT = Symbol("current exchange");
 type Tracked = Socket & { [CURRENT]?: Exchange };
 
 /** Remembers a connection's newest exchange, for what may go wrong on the connection later. */
-export function track(exchange: Exchange): void {
-  (exchange.request.socket as Tracked)[CURRENT] = exchange;
+export function track(socket: Socket, exchange: Exchange): void {
+  (socket as Tracked)[CURRENT] = exchange;
 }
 
 /**
@@ -22,7 +22,7 @@ export function onClientError(error: NodeJS.ErrnoException, socket: Socket, scop
   const current = (socket as Tracked)[CURRENT];
   if (refusal === undefined || !socket.writable) {
     socket.destroy();
-  } else if (current === undefined || (current.answered && current.response.writableFinished)) {
+  } else if (current === undefined || (current.answered && current.response.isSent)) {
     socket.end(rawResponse(refusal, scope));
     // Whatever else it sends is not read: give the answer a moment to leave, then let go.
     socket.destroySoon();

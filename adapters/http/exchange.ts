@@ -1,4 +1,3 @@
-import type { ServerResponse } from "node:http";
 import type { ErrorCode, Violation } from "../../core/canonical/errors.ts";
 import { ERROR_CODES, PulseGateError } from "../../core/canonical/errors.ts";
 import type { Ids } from "../../core/canonical/id.ts";
@@ -9,11 +8,11 @@ import type { IngestMetrics } from "../../core/ingestion/metrics.ts";
 import type { Capacity } from "../../core/qps/capacity.ts";
 import type { QuotaPolicy, TenantQuota } from "../../core/qps/quota.ts";
 import type { BodyOwner } from "./body.ts";
-import type { BodySink, GateRequest } from "./gate-request.ts";
 import { problemJson } from "./problem.ts";
 import type { PacedRefusals } from "./paced-refusals.ts";
 import type { SlowBodies } from "./slow-bodies.ts";
 import { rateLimitHeaders } from "./rate-limit.ts";
+import type { ReadyAnswer, WireRequest, WireResponse } from "./wire.ts";
 
 /** What all exchanges of one server share. */
 export interface ExchangeScope {
@@ -57,20 +56,10 @@ interface Answer {
   readonly retryAfter?: number | undefined;
 }
 
-/** An answer with all its headers. */
-interface Ready {
-  readonly status: number;
-  readonly body: string;
-  /** As many bytes as characters: Latin-1 is the same then, and cheaper to write. */
-  readonly isAscii: boolean;
-  /** Pairs of name and value, `Content-Length` included. */
-  readonly headers: readonly string[];
-}
-
 /** One request and its one answer. */
 export class Exchange implements BodyOwner {
-  readonly request: GateRequest;
-  readonly response: ServerResponse;
+  readonly request: WireRequest;
+  readonly response: WireResponse;
   readonly scope: ExchangeScope;
   readonly startedMs: number;
   admitted: Admitted | undefined;
@@ -87,7 +76,7 @@ export class Exchange implements BodyOwner {
   private held = 0;
   private knownTraceId: string | undefined;
 
-  constructor(request: GateRequest, response: ServerResponse, scope: ExchangeScope) {
+  constructor(request: WireRequest, response: WireResponse, scope: ExchangeScope) {
     this.request = request;
     this.response = response;
     this.scope = scope;
@@ -172,7 +161,7 @@ export class Exchange implements BodyOwner {
   /** Refuses by `answer`: after a while as long as there is no room for more than there is, else at once. */
   refuseInTurn(answer: () => void): void {
     const { capacity, pacedRefusals } = this.scope;
-    if (capacity.isFull) pacedRefusals.later(this.request.socket, () => guarded(this, answer));
+    if (capacity.isFull) pacedRefusals.later(this.response.source, () => guarded(this, answer));
     else answer();
   }
 
@@ -191,21 +180,17 @@ export class Exchange implements BodyOwner {
     this.send({ status, body, isAscii: bytes === body.length, headers });
   }
 
-  private send({ status, body, isAscii, headers }: Ready): void {
+  private send(answer: ReadyAnswer): void {
     if (this.answered) return;
     this.answered = true;
     this.request.sink = undefined;
     this.letGo();
-    const { response } = this;
-    const linger = !this.closing && hasUnreadBody(this.request);
-    const closes = this.closing || linger || this.scope.draining;
-    response.writeHead(status, closes ? [...headers, "Connection", "close"] : (headers as string[]));
-    if (linger) lingerAfter(this, body);
-    else response.end(body, isAscii ? "latin1" : "utf8");
+    if (!this.closing && hasUnreadBody(this.request)) this.response.sendEarly(answer);
+    else this.response.send(answer, this.closing || this.scope.draining);
     this.scope.metrics.request({
       adapter: "http",
       tenantId: this.admitted?.tenant.id,
-      status,
+      status: answer.status,
       latencyMs: this.scope.clock.monotonic() - this.startedMs,
     });
   }
@@ -244,30 +229,9 @@ const FAULT_DETAILS: Partial<Record<ErrorCode, string>> = {
 /** Bodies up to here are read to their end after an early answer, so that the connection can go on. */
 const SKIPPED_BYTES_MAX = 64 * 1024;
 
-function hasUnreadBody(request: GateRequest): boolean {
+function hasUnreadBody(request: WireRequest): boolean {
   if (request.complete) return false;
   const { "content-length": length, "transfer-encoding": encoding } = request.headers;
   if (encoding !== undefined) return true;
   return length !== undefined && Number(length) > SKIPPED_BYTES_MAX;
-}
-
-/** How much more of a refused body is read before the connection is cut. */
-const LINGER_BYTES_MAX = 1024 * 1024;
-
-/**
- * Sends the answer, but closes only after the client has stopped sending: closing with unread bytes
- * resets the connection, and the client might never see the answer.
- */
-function lingerAfter({ request, response }: Exchange, body: string): void {
-  response.write(body);
-  let read = 0;
-  const rest: BodySink = {
-    take(chunk) {
-      read += chunk.length;
-      if (read > LINGER_BYTES_MAX) request.destroy();
-    },
-    end: () => response.end(),
-    gone() {},
-  };
-  request.sink = rest;
 }

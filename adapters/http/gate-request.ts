@@ -1,19 +1,11 @@
 import { IncomingMessage } from "node:http";
-
-/** What takes a body in. */
-export interface BodySink {
-  take(chunk: Buffer): void;
-  /** All of it came. */
-  end(): void;
-  /** The connection broke before all of it came. */
-  gone(): void;
-}
+import type { BodySink, WireRequest } from "./wire.ts";
 
 /**
  * A request whose body goes from the HTTP parser straight to its sink, or nowhere: node:http hands it
  * over by `push`, and the events and ticks of a stream cost more than all else that is done with a small body.
  */
-export class GateRequest extends IncomingMessage {
+export class GateRequest extends IncomingMessage implements WireRequest {
   sink: BodySink | undefined = undefined;
   /** Told to node:http, which then lets go of the request once it is answered. */
   override readableEnded = false;

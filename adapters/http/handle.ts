@@ -1,4 +1,3 @@
-import type { IncomingMessage } from "node:http";
 import { PulseGateError } from "../../core/canonical/errors.ts";
 import type { Admission, Admitted } from "../../core/ingestion/admit.ts";
 import type { Ingestor } from "../../core/ingestion/ingest.ts";
@@ -18,6 +17,7 @@ import { enterQuota } from "./quota.ts";
 import { credentialOf, idempotencyKeyOf, mediaTypeOf } from "./request-head.ts";
 import { routed } from "./routes.ts";
 import { postEvent } from "./single.ts";
+import type { WireRequest } from "./wire.ts";
 
 export interface HandlerPorts {
   readonly ingestor: Ingestor;
@@ -47,7 +47,7 @@ export function handle(exchange: Exchange, ports: HandlerPorts): void {
   receive(exchange, ports, admitted, route.operation);
 }
 
-function admit({ headers }: IncomingMessage, admission: Admission): Admitted | undefined {
+function admit({ headers }: WireRequest, admission: Admission): Admitted | undefined {
   const key = credentialOf(headers);
   return key === undefined ? undefined : admission.authenticate(key);
 }

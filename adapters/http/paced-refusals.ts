@@ -1,16 +1,11 @@
 import type { Clock } from "../../core/environment.ts";
 import { Pacing } from "../../core/qps/pacing.ts";
 import { MinHeap } from "../../core/qps/queue.ts";
-
-/** A connection that can be left unread. */
-interface Source {
-  pause(): unknown;
-  resume(): unknown;
-}
+import type { WireSource } from "./wire.ts";
 
 interface Waiting {
   readonly atMs: number;
-  readonly source: Source;
+  readonly source: WireSource;
   readonly answer: () => void;
 }
 
@@ -35,7 +30,7 @@ export class PacedRefusals {
   }
 
   /** Calls `answer` once its time has come. */
-  later(source: Source, answer: () => void): void {
+  later(source: WireSource, answer: () => void): void {
     if (this.#isClosed || this.#waiting.size >= WAITING_MAX) return answer();
     source.pause();
     this.#waiting.push({ atMs: this.#pacing.answerAt(this.#clock.monotonic()), source, answer });

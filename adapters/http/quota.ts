@@ -15,7 +15,7 @@ export function enterQuota(exchange: Exchange, quota: TenantQuota, declaredBytes
     exchange.refuseInTurn(() => exchange.refuseReady(readyRefusal(quota, refusal, exchange.startedMs)));
     return false;
   }
-  exchange.response.once("close", () => quota.leave());
+  exchange.response.whenOver(() => quota.leave());
   return true;
 }
 

@@ -1,10 +1,10 @@
-import type { IncomingHttpHeaders } from "node:http";
 import { IDEMPOTENCY_KEY_PATTERN } from "../../core/canonical/event.ts";
+import type { RequestHeaders } from "./wire.ts";
 
 const BEARER = "bearer ";
 
 /** The API key as sent: `X-API-Key`, or else `Authorization: Bearer`. */
-export function credentialOf(headers: IncomingHttpHeaders): string | undefined {
+export function credentialOf(headers: RequestHeaders): string | undefined {
   const key = headers["x-api-key"];
   if (typeof key === "string") return key;
   const authorization = headers.authorization;

@@ -31,6 +31,9 @@ export const LIMITS: Limits = {
 
 const COST_MAX = 64 * 1024 * 1024;
 
+/** How gates are started where a test says nothing else. */
+export const GATE_DEFAULTS: { readsPlain: boolean } = { readsPlain: true };
+
 export interface GateOptions {
   readonly limits?: Partial<Limits>;
   /** Stands between the door and the log, to hold, fail or watch appends. */
@@ -99,6 +102,7 @@ export async function startGate({ limits = {}, writer, quota, http: overrides = 
     logger: record.logger,
     metrics,
     clock: systemClock,
+    readsPlain: GATE_DEFAULTS.readsPlain,
     ...overrides,
   });
   return {

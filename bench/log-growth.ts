@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import fs from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { type EmbeddedLog, openEmbeddedLog } from "../drivers/embedded/index.ts";
@@ -131,6 +132,8 @@ async function step({ kind, from, to, tenants }: Step, path: string): Promise<ob
     mainThreadMicrosPerEvent: Number(((active * 1000) / (to - from)).toFixed(2)),
     cpuMicrosPerEvent: Number(((used.user + used.system) / (to - from)).toFixed(2)),
     rssMib: mib(rss),
+    /** Of it, what is no file: LMDB's map and the program's own pages come and go with the page cache. */
+    anonymousMib: mib(anonymousBytes()),
     heapUsedMib: mib(heapUsed),
     arrayBuffersMib: mib(arrayBuffers),
   };
@@ -146,6 +149,11 @@ async function memoryAtRest(): Promise<NodeJS.MemoryUsage> {
     await benchClock.sleep(100);
   }
   return least as NodeJS.MemoryUsage;
+}
+
+function anonymousBytes(): number {
+  const match = /RssAnon:\s+(\d+) kB/.exec(readFileSync("/proc/self/status", "latin1"));
+  return Number(match?.[1] ?? 0) * 1024;
 }
 
 function mib(bytes: number): number {

@@ -110,6 +110,11 @@ describe("canonical bytes", () => {
     );
   });
 
+  it("have their own trace id, although the one before last had it too", () => {
+    const traceOf = (traceId: string) => decodeEvent(stored({ traceId })).trace_id;
+    expect(["0123", "abcd", "0123", "0123"].map(traceOf)).toEqual(["0123", "abcd", "0123", "0123"]);
+  });
+
   it("share their content with a repeat, whoever sent it and whenever", () => {
     const first = stored({ payload: '{"a":1}', traceId: "x", occurredAt: "2025-01-01T00:00:00Z" });
     const repeat = stored({ payload: '{"a":1}', eventId: "other", idempotencyKey: "k" });

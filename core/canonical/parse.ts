@@ -93,7 +93,8 @@ const OPEN_BRACE = 0x7b;
 const members = new Members();
 /** Member index by field, or -1. */
 const fields = new Int32Array(FIELD_COUNT);
-let lastType = { text: "", bytes: Buffer.alloc(0) };
+/** Right from the start: no event has had it yet. */
+let lastType = { text: "event", bytes: Buffer.from("event") };
 /** Field by member index, or -1. */
 let fieldOfMember = new Int8Array(64);
 
@@ -180,7 +181,7 @@ class EventReader {
   /** Neighbours mostly are of one type: the last one that was right is kept, so that no string is made for each. */
   eventType(): string | undefined {
     const member = fields[FIELD.eventType] as number;
-    if (member >= 0 && lastType.bytes.length > 0 && this.isString(member, lastType.bytes)) return lastType.text;
+    if (member >= 0 && this.isString(member, lastType.bytes)) return lastType.text;
     const text = this.text(FIELD.eventType, NAME_PATTERN, "1–128 of A–Z a–z 0–9 _ . : -");
     if (text !== undefined) lastType = { text, bytes: Buffer.from(text) };
     return text;

@@ -3,9 +3,10 @@ import { describe, expect, it } from "vitest";
 import { filterAdd, filterBytes, filterHas } from "./bloom.ts";
 import { KeyedHash } from "./hash.ts";
 import { type Place, RecentIds } from "./recent-ids.ts";
+import { BLOCK_HEADER_BYTES, BlockWriter, FrameView } from "./segment-format.ts";
 import { guessPlace, orderByKey, slackOf } from "./sidecar.ts";
 import { TailCache } from "./tail-cache.ts";
-import { seeded } from "./testing.ts";
+import { entryOf, seeded } from "./testing.ts";
 
 describe("the id hash", () => {
   const hash = new KeyedHash({ key0: 0x01234567, key1: 0x89abcdef });
@@ -72,6 +73,26 @@ describe("the filter", () => {
     });
     expect(missing).toBe(0);
     expect(wrong / 200_000).toBeLessThan(0.001);
+  });
+});
+
+describe("a block", () => {
+  it("has the tenant's name in each frame, also the first one of a larger block than any before", () => {
+    const writer = new BlockWriter();
+    const place = { magic: 1, segment: 1, offset: 64, commit: 1, receivedAt: 0 };
+    const write = (bytes: number): Buffer => {
+      writer.begin(bytes, 0);
+      const { bytes: body } = entryOf("acme", "e1");
+      const frame = { tenantId: "acme", partition: 0, sequence: 0, eventId: "e1", idempotencyKey: undefined, body };
+      writer.add(frame);
+      writer.add({ ...frame, body: entryOf("acme", "e1").bytes });
+      return Buffer.from(writer.finish(place));
+    };
+    const tenantsIn = (block: Buffer): string[] => {
+      const first = new FrameView().move(block, BLOCK_HEADER_BYTES);
+      return [first.tenantId, new FrameView().move(block, BLOCK_HEADER_BYTES + first.length).tenantId];
+    };
+    for (const bytes of [1024, 4 << 20]) expect(tenantsIn(write(bytes))).toEqual(["acme", "acme"]);
   });
 });
 

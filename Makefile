@@ -24,7 +24,7 @@ check: node_modules/.installed ## format, lint, types, import floors, generated 
 bench: node_modules/.installed ## the figures that the README quotes
 	@node bench/run.ts $(ARGS)
 
-chaos: node_modules/.installed ## kill, stop, freeze and cut everything under load, then account for every event; LOG=redis: all roles over Redis
+chaos: node_modules/.installed ## kill, stop, freeze and cut everything under load, then account for every event; LOG=redis: all roles over Redis, and over a primary that is replaced
 	@$(if $(filter redis,$(LOG)),tests/helpers/redis/install.sh)
 	@node tests/chaos/run.ts $(if $(LOG),--log $(LOG)) $(ARGS)
 

@@ -67,11 +67,18 @@ async function opened<T extends Redis | Cluster>(client: T, address: Address): P
   } catch (cause) {
     client.disconnect();
     // Of a connection that was closed because of a fault, the fault is the news.
-    const why = [fault, cause].find((error): error is Error => error instanceof Error)?.message ?? String(cause);
-    throw new PulseGateError("log_unavailable", `Redis at ${address.shown} can't be used: ${why}`, { cause });
+    const why = reasonOf([fault, cause].find((error): error is Error => error instanceof Error) ?? cause);
+    const speaks = address.tls && /ETIMEDOUT$|^timeout$/.test(why) ? " (does it speak TLS there?)" : "";
+    throw new PulseGateError("log_unavailable", `Redis at ${address.shown} can't be used: ${why}${speaks}`, { cause });
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** A cluster's client says that it has asked all nodes, and keeps with it what the last of them answered. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return "lastNodeError" in error && error.lastNodeError instanceof Error ? error.lastNodeError.message : error.message;
 }
 
 function clusterOf(address: Address, common: RedisOptions): Cluster {

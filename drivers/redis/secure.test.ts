@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { erasureConformance } from "../../tests/conformance/log-erasure.ts";
 import { logConformance } from "../../tests/conformance/log.ts";
 import { appendOne, claimOn, commitOne, idOf, LANE, readAll } from "../../tests/conformance/log-fixtures.ts";
@@ -98,7 +98,7 @@ describe("over TLS, as the documented user", () => {
   };
 
   it("sentinels lead to the primary, and the replica is waited for", async () => {
-    const sentinels = await startTestSentinels(tls);
+    const sentinels = await startTestSentinels({ tls });
     try {
       await grant(sentinels.servers, "7.0");
       await use(sentinels.url);
@@ -145,6 +145,15 @@ describe("what keeps strangers out", () => {
     expect(inUrl).toMatch(/^Redis at 127\.0\.0\.1:\d+ can't be used: WRONGPASS [^@]*$/);
     expect(await refusalOf({ tls: { ca: "", cert: tls.cert, key: tls.key } })).toContain("certificate");
     expect(await refusalOf({ tls: { ca: tls.ca } })).toMatch(/certificate|closed/i);
+  });
+
+  it("tells why no node of a cluster can be used, and of TLS where there is none", { timeout: 60_000 }, async () => {
+    const plain = await startTestRedis();
+    onTestFinished(() => plain.stop());
+    const at = (scheme: string) => openTestLog(plain.url.replace("redis:", `${scheme}:`));
+    await expect(at("redis+cluster")).rejects.toThrow("ERR This instance has cluster support disabled");
+    for (const scheme of ["rediss", "rediss+cluster"])
+      await expect(at(scheme)).rejects.toThrow("(does it speak TLS there?)");
   });
 
   it("holds for keys and channels of another prefix", async () => {

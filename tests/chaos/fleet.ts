@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Random } from "../../core/environment.ts";
 import { startProxy } from "../../plugins/testing/proxy.ts";
-import { startTestRedis, type TestRedis } from "../helpers/redis.ts";
 import { freePorts } from "../helpers/free-ports.ts";
-import { harmsOfConnections, harmsOfDatabase } from "./database-harms.ts";
+import { harmsOfDatabase } from "./database-harms.ts";
+import { type Servers, startOneServer, startReplacedServers } from "./redis-servers.ts";
 import { adminDocument, Victim } from "./victim.ts";
 import type { Ground, Harm, World } from "./world.ts";
 
@@ -16,25 +16,33 @@ const LEASE = "2s";
 const APIS = 2;
 const WORKERS = 2;
 
-/** The processes of all roles over Redis, each with connections that can be harmed: those of the doors, those of the others. */
-export async function startFleet({ folder, postgres, tenants }: Ground): Promise<World> {
-  const redis = await startTestRedis();
-  const toRedis = () => ({ host: "127.0.0.1", port: redis.port });
-  const proxies = {
-    doors: await startProxy(toRedis),
-    others: await startProxy(toRedis),
-    database: await startProxy(() => ({ host: "127.0.0.1", port: postgres.port })),
-  };
+/** The processes of all roles over one Redis. */
+export async function startFleet(ground: Ground): Promise<World> {
+  return startProcesses(ground, await startOneServer());
+}
+
+/** The database is harmed enough where the log is embedded. */
+const OF_DATABASE = ["kill -9 PostgreSQL", "cut connections to PostgreSQL before the reply"];
+const WITH_FAILOVER = ["kill -9 an API", "kill -9 a worker", "SIGSTOP a worker for longer than its lease"];
+
+/** As `startFleet`, over a primary that is replaced; what has nothing to do with that is done there. */
+export async function startFailoverFleet(ground: Ground): Promise<World> {
+  const servers = await startReplacedServers();
+  const world = await startProcesses(ground, servers);
+  return { ...world, harms: { ...only(WITH_FAILOVER, world.harms), ...servers.harms } };
+}
+
+async function startProcesses({ folder, postgres, tenants }: Ground, servers: Servers): Promise<World> {
+  const toDatabase = await startProxy(() => ({ host: "127.0.0.1", port: postgres.port }));
   const config = join(folder, "pulsegate.yaml");
-  await writeFile(config, configText(tenants));
+  await writeFile(config, configText(tenants, servers.settings));
   const databaseUrl = new URL(postgres.url);
-  databaseUrl.port = String(proxies.database.port);
+  databaseUrl.port = String(toDatabase.port);
   const ports = await freePorts(2 * (APIS + WORKERS + 1));
   const make = (role: "api" | "worker" | "admin", n: number): Process => {
     const [port = 0, opsPort = 0] = ports.splice(0, 2);
-    const proxy = role === "api" ? proxies.doors : proxies.others;
     const env = {
-      REDIS_URL: `redis://127.0.0.1:${proxy.port}`,
+      REDIS_URL: role === "api" ? servers.urls.doors : servers.urls.others,
       DATABASE_URL: databaseUrl.href,
       HTTP_PORT: String(port),
       OPS_PORT: String(opsPort),
@@ -50,8 +58,8 @@ export async function startFleet({ folder, postgres, tenants }: Ground): Promise
   const all = [keeper, ...apis, ...workers];
   const close = async (): Promise<void> => {
     await Promise.all(all.map(({ victim }) => victim.kill()));
-    await Promise.all(Object.values(proxies).map((proxy) => proxy.close()));
-    await redis.stop();
+    await toDatabase.close();
+    await servers.close();
   };
   try {
     await Promise.all(all.map(({ victim }) => victim.start()));
@@ -64,10 +72,8 @@ export async function startFleet({ folder, postgres, tenants }: Ground): Promise
     admin: (path) => adminDocument(keeper.ops, ADMIN_TOKEN, path),
     harms: {
       ...harmsOfProcesses({ apis: victimsOf(apis), workers: victimsOf(workers), keeper: keeper.victim }),
-      ...harmsOfRedis(redis),
-      ...harmsOfConnections(proxies.doors, "of the doors to Redis"),
-      ...harmsOfConnections(proxies.others, "of the workers to Redis"),
-      ...fewerOf(harmsOfDatabase(postgres, proxies.database)),
+      ...servers.harms,
+      ...only(OF_DATABASE, harmsOfDatabase(postgres, toDatabase)),
     },
     faults: () => all.flatMap(({ victim }) => victim.faults),
     close,
@@ -84,9 +90,9 @@ function victimsOf(processes: readonly Process[]): Victim[] {
   return processes.map(({ victim }) => victim);
 }
 
-function configText(tenants: string): string {
+function configText(tenants: string, settings: string): string {
   return `version: 1
-log: { driver: redis, url: "\${REDIS_URL}", path: ./data, lease: ${LEASE} }
+log: { driver: redis, url: "\${REDIS_URL}", path: ./data, lease: ${LEASE}${settings} }
 http: { port: "\${HTTP_PORT}" }
 ops:
   port: "\${OPS_PORT}"
@@ -137,26 +143,8 @@ function harmsOfProcesses({ apis, workers, keeper }: Processes): Record<string, 
   };
 }
 
-function harmsOfRedis(redis: TestRedis): Record<string, Harm> {
-  return {
-    async "kill -9 Redis"(random) {
-      await redis.kill();
-      await sleep(random() * 1_000);
-      await redis.start();
-    },
-    async "SIGSTOP Redis"(random) {
-      redis.freeze(true);
-      // Sometimes longer than an answer may take.
-      await sleep(500 + random() * 6_000);
-      redis.freeze(false);
-    },
-  };
-}
-
-/** The database is harmed enough where the log is embedded. */
-function fewerOf(harms: Record<string, Harm>): Record<string, Harm> {
-  const kept = ["kill -9 PostgreSQL", "cut connections to PostgreSQL before the reply"];
-  return Object.fromEntries(Object.entries(harms).filter(([name]) => kept.includes(name)));
+function only(names: readonly string[], harms: Readonly<Record<string, Harm>>): Record<string, Harm> {
+  return Object.fromEntries(Object.entries(harms).filter(([name]) => names.includes(name)));
 }
 
 function oneOf<T>(items: readonly T[], random: Random): T {

@@ -114,6 +114,14 @@ const PLANTED: [ViolationKind[], string, (observed: Observed, history: History) 
   ],
 ];
 
+it("takes a delivered event that nobody acknowledged for forgotten only where a primary was replaced", () => {
+  const { history, observed } = goodRun();
+  history.record({ eventId: "forgotten", content: "F" }, { type: "unknown" });
+  const seen = { ...observed, rows: [...observed.rows, { eventId: "forgotten", content: "F" }] };
+  expect(checkHistory(history, { ...seen, mayForget: true })).toEqual([]);
+  expect(checkHistory(history, seen).map(({ kind }) => kind)).toEqual(["ledger_disagrees"]);
+});
+
 it.each(PLANTED)("finds %j: %s", (kinds, _what, plant) => {
   const { history, observed } = goodRun();
   expect(checkHistory(history, plant(observed, history)).map(({ kind }) => kind)).toEqual(kinds);

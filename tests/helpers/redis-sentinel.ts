@@ -21,21 +21,32 @@ export interface TestSentinels {
 const NAME = "pulse";
 const SENTINELS = 3;
 
+export interface TestSentinelsOptions {
+  readonly tls?: Certificates | undefined;
+  /** How long a replacement may take, and half of how long the next one waits; 10 seconds. */
+  readonly failoverMs?: number | undefined;
+}
+
 /** A real primary with a replica, and three sentinels that agree by two, all on free loopback ports. */
-export async function startTestSentinels(tls?: Certificates): Promise<TestSentinels> {
+export async function startTestSentinels(options: TestSentinelsOptions = {}): Promise<TestSentinels> {
+  const { tls, failoverMs = 10_000 } = options;
   const servers: TestRedis[] = [];
   const sentinels: Sentinel[] = [];
   const stop = async () => void (await Promise.all([...sentinels, ...servers].map((one) => one.stop())));
   try {
-    const primary = await startTestRedis({ tls });
+    const args = ["--repl-diskless-sync-delay", "0"];
+    const primary = await startTestRedis({ args, tls });
     servers.push(primary);
-    const args = ["--replicaof", "127.0.0.1", String(primary.port), "--repl-diskless-sync-delay", "0"];
     const replica = await startTestRedis({ args, tls });
     servers.push(replica);
+    // Not as an argument: it would be the replica of the same server again when it is started again in its place.
+    await replica.admin.replicaof("127.0.0.1", primary.port);
+    await replica.admin.config("REWRITE");
     const hasReplica = async () =>
       (await primary.admin.info("replication")).includes("state=online") ? true : undefined;
     await until(hasReplica, "the replica");
-    for (let i = 0; i < SENTINELS; i++) sentinels.push(await startSentinel(primary.port, tls));
+    for (let i = 0; i < SENTINELS; i++)
+      sentinels.push(await startSentinel({ primaryPort: primary.port, failoverMs, tls }));
     await Promise.all(sentinels.map(({ admin }) => until(() => knowsAll(admin), "the sentinels know one another")));
     const hosts = sentinels.map(({ port }) => `127.0.0.1:${port}`).join();
     const [first] = sentinels as [Sentinel];
@@ -58,7 +69,13 @@ interface Sentinel {
   stop(): Promise<void>;
 }
 
-async function startSentinel(primaryPort: number, tls: Certificates | undefined): Promise<Sentinel> {
+interface SentinelOptions {
+  readonly primaryPort: number;
+  readonly failoverMs: number;
+  readonly tls: Certificates | undefined;
+}
+
+async function startSentinel({ primaryPort, failoverMs, tls }: SentinelOptions): Promise<Sentinel> {
   const folder = await mkdtemp(join(tmpdir(), "pulsegate-sentinel-"));
   const port = await freePort();
   const file = join(folder, "sentinel.conf");
@@ -69,7 +86,7 @@ dir ${folder}
 logfile ${join(folder, "log")}
 sentinel monitor ${NAME} 127.0.0.1 ${primaryPort} 2
 sentinel down-after-milliseconds ${NAME} 2000
-sentinel failover-timeout ${NAME} 10000
+sentinel failover-timeout ${NAME} ${failoverMs}
 `,
   );
   const [{ binary } = { binary: "" }] = redisServers();

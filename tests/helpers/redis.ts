@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -53,7 +53,10 @@ export async function startTestRedis({ args = [], binary, tls }: TestRedisOption
     ...(tls && { tls: { ca: tls.ca, cert: tls.cert, key: tls.key } }),
   };
   const own = [...portArgs(port, tls), "--bind", "127.0.0.1", "--dir", folder, "--logfile", join(folder, "log")];
-  const command = [binary ?? defaultServer(), ...own, ...DURABLE, ...args] as const;
+  // What CONFIG REWRITE writes, of whom it replicates above all, holds when it is started again.
+  const settings = join(folder, "redis.conf");
+  await writeFile(settings, "");
+  const command = [binary ?? defaultServer(), settings, ...own, ...DURABLE, ...args] as const;
   let child: ChildProcess | undefined;
   const kill = async () => {
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;

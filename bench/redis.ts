@@ -36,7 +36,13 @@ const OWED = {
 const PARTS = { door, appends, delivery, tenants, idle } as const;
 
 export async function redis(options: IngestOptions): Promise<unknown> {
-  const report: Record<string, unknown> = { durability: "appendonly yes, appendfsync always", owed: OWED };
+  const { rounds, seconds } = options;
+  const report: Record<string, unknown> = {
+    rounds,
+    seconds,
+    durability: "appendonly yes, appendfsync always",
+    owed: OWED,
+  };
   for (const [name, part] of Object.entries(PARTS)) {
     if (options.parts !== undefined && options.parts.length > 0 && !options.parts.includes(name)) continue;
     report[name] = await part(options);
@@ -226,6 +232,10 @@ async function tenants({ rounds, seconds }: IngestOptions): Promise<unknown> {
     for (let i = 0; i < TENANTS_MANY; i += 2_000) await fleet.log.append(Array.from({ length: 2_000 }, many));
     await appendFor(fleet, { make: one, depth, seconds: 1 });
     const samples: Array<{ one: Appending; many: Appending }> = [];
+    const { admin } = fleet.redis;
+    // In microseconds; all that take longer than a millisecond are kept.
+    await admin.config("SET", "slowlog-log-slower-than", 1_000);
+    await admin.config("SET", "slowlog-max-len", 1_000_000);
     for (let i = 0; i < rounds; i++) {
       const few = await appendFor(fleet, { make: one, depth, seconds });
       samples.push({ one: few, many: await appendFor(fleet, { make: many, depth, seconds }) });
@@ -239,10 +249,19 @@ async function tenants({ rounds, seconds }: IngestOptions): Promise<unknown> {
       one: { driverCpuMicrosEach: middle("one", "ownMicros"), redisCpuMicrosEach: middle("one", "redisMicros") },
       many: { driverCpuMicrosEach: middle("many", "ownMicros"), redisCpuMicrosEach: middle("many", "redisMicros") },
       ratio: { median: round(ratios.median), min: round(ratios.min), max: round(ratios.max) },
+      scripts: await slowScripts(fleet),
     };
   } finally {
     await fleet.stop();
   }
+}
+
+/** How long scripts held the server, by the clock: of those over a millisecond how many took so long. */
+async function slowScripts({ redis: { admin } }: Fleet): Promise<Record<string, number>> {
+  const entries = (await admin.slowlog("GET", -1)) as Array<[id: number, at: number, micros: number, words: string[]]>;
+  const micros = entries.filter(([, , , [command]]) => /^evalsha$/i.test(command ?? "")).map(([, , time]) => time);
+  const over = (ms: number): number => micros.filter((time) => time > ms * 1_000).length;
+  return { over1Ms: over(1), over2Ms: over(2), over5Ms: over(5), longestMs: round(Math.max(0, ...micros) / 1_000) };
 }
 
 /** Ten thousand tenants with a sink and an event each, and nothing to do; a minute holds every periodic duty. */

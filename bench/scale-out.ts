@@ -29,7 +29,8 @@ const PARTS = {
 } as const;
 
 export async function scaleOut(options: IngestOptions): Promise<unknown> {
-  const report: Record<string, unknown> = { owed: OWED };
+  const { rounds, seconds } = options;
+  const report: Record<string, unknown> = { rounds, seconds, owed: OWED };
   for (const [name, part] of Object.entries(PARTS)) {
     if (options.parts !== undefined && options.parts.length > 0 && !options.parts.includes(name)) continue;
     report[name] = await part(options);

@@ -12,7 +12,7 @@ import { Packed } from "./packed.ts";
 const ENTRIES_MAX = 512;
 const BYTES_MAX = 1 << 20;
 /** Each costs more than an event does. */
-const STREAMS_MAX = 128;
+const STREAMS_MAX = 64;
 /** Of one block: who needs one event of it reads all. */
 const BLOCK_ENTRIES_MAX = 256;
 const BLOCK_BYTES_MAX = 64 << 10;

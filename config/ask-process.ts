@@ -17,10 +17,13 @@ export function askProcess<T>(options: {
   readonly entry: URL;
   readonly request: unknown;
   readonly timeoutMs: number;
+  /** This process's own when it is left out. */
+  readonly env?: Readonly<Record<string, string>>;
 }): Promise<ProcessEnd<T>> {
-  const { entry, request, timeoutMs } = options;
+  const { entry, request, timeoutMs, env } = options;
   const child = fork(entry, {
     serialization: "advanced",
+    ...(env && { env }),
     execArgv: ["--disable-warning=ExperimentalWarning", `--max-old-space-size=${HEAP_MIB}`],
     // Its last words tell why it died.
     stdio: ["ignore", "ignore", "pipe", "ipc"],

@@ -2,6 +2,7 @@ import { existsSync, statSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { foreignEnvironment } from "../plugins/loading/foreign-environment.ts";
 import { askProcess } from "./ask-process.ts";
 import type { InspectAnswer, InspectRequest } from "./inspect-messages.ts";
 
@@ -29,7 +30,12 @@ export async function inspectPlugin(request: {
   const name = isPath(request.name) ? fileOf(resolve(request.folder, request.name)) : packageOf(request.name);
   if (name === undefined) return { ok: false, message: "there is no such file", notFound: true };
   const asked = { ...request, name, folder } satisfies InspectRequest;
-  const end = await askProcess<InspectAnswer>({ entry: ENTRY, request: asked, timeoutMs: INSPECT_TIMEOUT_MS });
+  const end = await askProcess<InspectAnswer>({
+    entry: ENTRY,
+    request: asked,
+    timeoutMs: INSPECT_TIMEOUT_MS,
+    env: foreignEnvironment(),
+  });
   if (end.type === "answer") return end.answer;
   const message =
     end.type === "late" ? `it did not load within ${INSPECT_TIMEOUT_MS / 1_000} s` : `loading it ${end.how}`;

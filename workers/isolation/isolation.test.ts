@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { decodeEvent, encodeParts, stampReceivedAt } from "../../core/canonical/codec.ts";
 import type { Logger } from "../../core/environment.ts";
 import type { Isolation, PluginUse } from "../../core/ingestion/revision.ts";
@@ -19,6 +19,7 @@ const TIMEOUT_MS = 60_000;
 const undo: (() => Promise<void>)[] = [];
 
 afterEach(async () => {
+  vi.unstubAllEnvs();
   for (const step of undo.splice(0).reverse()) await step();
 });
 
@@ -113,6 +114,15 @@ describe.each(["process", "worker"] as const)("a transform in a %s of its own", 
       jobs.map((replayId, i) => plugin.process(eventOf(`e${i}`, "change"), { ...contextOf(), replayId })),
     );
     expect(outcomes.map((one) => one.type === "ok" && one.event.payload["replay"])).toEqual(jobs);
+  });
+
+  test("does not see the secrets in PulseGate's environment", { timeout: TIMEOUT_MS }, async () => {
+    vi.stubEnv("ACME_SECRET", "s3cret");
+    const plugin = await transform(mode);
+    const outcome = await plugin.process(eventOf("e", "environment"), contextOf());
+    const names = outcome.type === "ok" && outcome.event.payload["names"];
+    expect(names).toContain("PATH");
+    expect(names).not.toContain("ACME_SECRET");
   });
 
   const fatal =

@@ -4,6 +4,7 @@ import { setPriority } from "node:os";
 import type { Readable } from "node:stream";
 import { Worker } from "node:worker_threads";
 import type { Isolation } from "../../core/ingestion/revision.ts";
+import { foreignEnvironment } from "../../plugins/loading/foreign-environment.ts";
 import type { Order, Report } from "./messages.ts";
 
 const MIB = 1024 * 1024;
@@ -49,6 +50,7 @@ export function openLink(options: LinkOptions): Link {
 function openThread({ isolation, onReport, onEnd, onText }: LinkOptions): Link {
   const worker = new Worker(ENTRY, {
     name: "plugin",
+    env: foreignEnvironment(),
     stdout: true,
     stderr: true,
     resourceLimits: { maxOldGenerationSizeMb: Math.ceil(isolation.memoryBytes / MIB) },
@@ -74,6 +76,7 @@ function openProcess({ isolation, onReport, onEnd, onText }: LinkOptions): Link 
   const heapMib = Math.ceil(isolation.memoryBytes / MIB);
   const child = fork(ENTRY, {
     serialization: "advanced",
+    env: foreignEnvironment(),
     execArgv: ["--disable-warning=ExperimentalWarning", `--max-old-space-size=${heapMib}`],
     stdio: ["ignore", "pipe", "pipe", "ipc"],
   });

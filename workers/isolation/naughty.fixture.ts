@@ -55,6 +55,8 @@ export default definePlugin({
         for (let line = 0; line < 5_000; line++) ctx.logger.info({ line, long: "x".repeat(line) }, "line");
         ctx.logger.info({ long: "x".repeat(1e6) }, "y".repeat(1e6));
       }
+      if (event.payload["do"] === "environment")
+        return { type: "ok", event: { ...event, payload: { names: Object.keys(process.env) } } };
       if (event.payload["do"] === "swell")
         return { type: "ok", event: { ...event, payload: { a: "x".repeat(2 ** 21) } } };
       if (event.payload["do"] === "change") {

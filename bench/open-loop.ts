@@ -2,7 +2,7 @@
 import { tmpdir } from "node:os";
 import type { IngestOptions } from "./ingest.ts";
 import { eventJson } from "./lib/events.ts";
-import { type OpenResult, openLoop } from "./lib/open-loop.ts";
+import { type OnSchedule, onSchedule } from "./lib/open-loop.ts";
 import { startEcho, startPulseGate } from "./lib/pulsegate.ts";
 import { median, round } from "./lib/stats.ts";
 import { syncTime } from "./lib/sync-time.ts";
@@ -18,11 +18,11 @@ export async function openLoopBench({ rounds, seconds }: IngestOptions): Promise
     const echoLoad = { url: echo.url, body, headers: json };
     const peak = (await wrk({ ...gateLoad, connections: 64, seconds: Math.max(3, seconds / 2) })).rate;
     const rate = Math.round(peak / 2);
-    const samples: Array<{ echo: OpenResult; gate: OpenResult; syncMs: number }> = [];
+    const samples: Array<{ echo: OnSchedule; gate: OnSchedule; syncMs: number }> = [];
     for (let i = 0; i < rounds; i++) {
       samples.push({
-        echo: await openLoop({ ...echoLoad, rate, seconds }),
-        gate: await openLoop({ ...gateLoad, rate, seconds }),
+        echo: await onSchedule({ ...echoLoad, rate, seconds }),
+        gate: await onSchedule({ ...gateLoad, rate, seconds }),
         syncMs: syncTime(tmpdir()).p50Ms,
       });
     }
@@ -34,13 +34,13 @@ export async function openLoopBench({ rounds, seconds }: IngestOptions): Promise
 }
 
 function summary(
-  samples: ReadonlyArray<{ echo: OpenResult; gate: OpenResult; syncMs: number }>,
+  samples: ReadonlyArray<{ echo: OnSchedule; gate: OnSchedule; syncMs: number }>,
   { peak, rate }: { peak: number; rate: number },
 ): unknown {
   const of = (pick: (sample: (typeof samples)[number]) => number) => round(median(samples.map(pick)));
   const allowed = samples.map((sample) => sample.echo.p99Ms + 2 * sample.syncMs + 1);
   return {
-    generator: samples[0]?.gate.generator,
+    generator: "bench/on-schedule.ts",
     peakPerSecond: round(peak),
     ratePerSecond: rate,
     failed: samples.reduce((sum, sample) => sum + sample.gate.failed, 0),

@@ -2,7 +2,7 @@ import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 
 export interface OpenLoad {
@@ -14,6 +14,8 @@ export interface OpenLoad {
   readonly seconds: number;
 }
 
+const CONNECTIONS = 64;
+
 export interface OpenResult {
   readonly generator: string;
   readonly sent: number;
@@ -21,6 +23,21 @@ export interface OpenResult {
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly maxMs: number;
+}
+
+export type OnSchedule = Omit<OpenResult, "generator">;
+
+/**
+ * Open-loop load by a generator of our own that takes less of the machine than general ones do: for rates at which
+ * those would keep both cores busy and measure themselves.
+ */
+export async function onSchedule(load: OpenLoad): Promise<OnSchedule> {
+  const args = [
+    resolve(import.meta.dirname, "../on-schedule.ts"),
+    JSON.stringify({ ...load, connections: CONNECTIONS }),
+  ];
+  const { stdout } = await promisify(execFile)(process.execPath, args);
+  return JSON.parse(stdout) as OnSchedule;
 }
 
 /** Open-loop load: by vegeta where it is on the PATH, else by autocannon, which corrects for what it could not send in time. */
@@ -76,7 +93,7 @@ async function byAutocannon(load: OpenLoad): Promise<OpenResult> {
     method: "POST",
     body: load.body,
     headers: { ...load.headers },
-    connections: 64,
+    connections: CONNECTIONS,
     overallRate: load.rate,
     duration: load.seconds,
   });

@@ -36,7 +36,7 @@ export const METRICS = {
     labels: ["adapter"],
     seriesMax: 3,
     buckets: ACK_MS,
-    help: "Time from a request's arrival to its answer, which for an accepted event includes the durable write, in milliseconds.",
+    help: "Time from a request's arrival to its answer, which for an accepted event includes the durable write, and for one refused for want of room its wait for its turn, in milliseconds.",
   },
   ingestEvents: {
     name: "pulsegate_ingest_events_total",
